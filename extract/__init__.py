@@ -1,0 +1,1 @@
+"""Operational databases in, an immutable snapshot in the lake out."""

@@ -1,0 +1,1 @@
+"""The ground floor: settings, keys and the errors every other room raises."""

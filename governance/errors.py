@@ -1,0 +1,42 @@
+"""Errors that end a command with one sentence for its user.
+
+Every message says what is wrong, where, and what to do. No message carries a patient's value.
+"""
+
+from __future__ import annotations
+
+
+class ScutariError(Exception):
+    """The base of every error a user of the command line may meet."""
+
+
+class SettingsError(ScutariError):
+    """The installation's settings file is missing, unreadable or contradictory."""
+
+
+class ContractError(ScutariError):
+    """A dbt source file does not say all that extraction must know."""
+
+
+class SourceError(ScutariError):
+    """An operational database is out of reach or is not what the contract declares."""
+
+
+class KeyFileError(ScutariError):
+    """A key file is missing, readable by others, or not the key that was used before."""
+
+
+class SnapshotError(ScutariError):
+    """A snapshot could not be written, or is not what its manifest says."""
+
+
+class ReconciliationError(SnapshotError):
+    """What arrived in the lake does not add up to what the source holds."""
+
+
+class BuildError(ScutariError):
+    """The dbt build did not end green."""
+
+
+class PublicationError(ScutariError):
+    """A publication or release was refused; the previous one stays."""

@@ -1,0 +1,158 @@
+"""Where an installation keeps its data and how it reaches its operational databases.
+
+All data live under one home directory (``SCUTARI_HOME``, default ``var/``). Its ``scutari.toml``
+names the operational databases. A connection string is a secret: the file names the environment
+variable or the file that holds it, never the string itself.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from governance.errors import SettingsError
+
+SETTINGS_FILE = "scutari.toml"
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+SourceKind = Literal["sqlite", "postgresql"]
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """How one operational database is reached."""
+
+    name: str
+    kind: SourceKind
+    path: Path | None = None
+    dsn_env: str | None = None
+    dsn_file: Path | None = None
+    schema: str = "public"
+
+    def dsn(self) -> str:
+        """Return the PostgreSQL connection string from its environment variable or file.
+
+        Raises:
+            SettingsError: neither is named, or the named one holds nothing.
+        """
+        if self.dsn_env is not None:
+            value = os.environ.get(self.dsn_env, "")
+            where = f"the environment variable {self.dsn_env}"
+        elif self.dsn_file is not None:
+            value = self.dsn_file.read_text().strip() if self.dsn_file.is_file() else ""
+            where = f"the file {self.dsn_file}"
+        else:
+            raise SettingsError(
+                f"Source {self.name} is a PostgreSQL database without a connection string: "
+                f"set dsn_env or dsn_file under [sources.{self.name}] in {SETTINGS_FILE}."
+            )
+        if not value:
+            raise SettingsError(
+                f"Source {self.name} has no connection string: {where} is missing or empty."
+            )
+        return value
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One installation: its home directory, its zones and its sources."""
+
+    home: Path
+    sources: dict[str, SourceSettings] = field(default_factory=dict)
+    is_synthetic: bool = False
+
+    @property
+    def lake(self) -> Path:
+        """The snapshots, one directory each, and the ``current`` link."""
+        return self.home / "lake"
+
+    @property
+    def vault(self) -> Path:
+        """Identifiers, the crosswalk and the token key."""
+        return self.home / "vault"
+
+    @property
+    def restricted(self) -> Path:
+        """Quarantined values and work in progress that may hold raw values."""
+        return self.home / "restricted"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that dbt builds."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        """The network's suppressed dashboard files."""
+        return self.home / "published"
+
+    @property
+    def operational(self) -> Path:
+        """One directory per hospital with that hospital's own, whole figures."""
+        return self.home / "operational"
+
+    @property
+    def release(self) -> Path:
+        """Research files."""
+        return self.home / "release"
+
+
+def default_home() -> Path:
+    """Return ``SCUTARI_HOME`` or, where it is not set, ``var/`` beside the code."""
+    value = os.environ.get("SCUTARI_HOME")
+    return Path(value).absolute() if value else PROJECT_ROOT / "var"
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """Read ``scutari.toml`` of an installation.
+
+    Args:
+        home: the installation's home directory; ``SCUTARI_HOME`` where none is given.
+
+    Raises:
+        SettingsError: the file is absent, not TOML, or names a source wrongly.
+    """
+    home = (home or default_home()).absolute()
+    path = home / SETTINGS_FILE
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"There is no {SETTINGS_FILE} in {home}: run `make demo` for the synthetic network, "
+            "or write one as the README shows (Your own database)."
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
+    sources = {
+        name: _source(home, name, body) for name, body in raw.get("sources", {}).items()
+    }
+    if not sources:
+        raise SettingsError(f"{path} names no source: add a [sources.NAME] table.")
+    return Settings(home=home, sources=sources, is_synthetic=bool(raw.get("synthetic", False)))
+
+
+def _source(home: Path, name: str, body: dict[str, Any]) -> SourceSettings:
+    unknown = set(body) - {"kind", "path", "dsn_env", "dsn_file", "schema"}
+    if unknown:
+        raise SettingsError(
+            f"[sources.{name}] in {home / SETTINGS_FILE} has unknown settings: "
+            f"{', '.join(sorted(unknown))}."
+        )
+    kind = body.get("kind")
+    if kind not in ("sqlite", "postgresql"):
+        raise SettingsError(
+            f"[sources.{name}] in {home / SETTINGS_FILE} needs kind = \"sqlite\" or \"postgresql\"."
+        )
+    if kind == "sqlite" and "path" not in body:
+        raise SettingsError(f"[sources.{name}] in {home / SETTINGS_FILE} needs a path.")
+    return SourceSettings(
+        name=name,
+        kind=kind,
+        path=home / body["path"] if "path" in body else None,
+        dsn_env=body.get("dsn_env"),
+        dsn_file=home / body["dsn_file"] if "dsn_file" in body else None,
+        schema=body.get("schema", "public"),
+    )

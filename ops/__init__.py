@@ -1,0 +1,1 @@
+"""What runs: the nightly job, the build, publication, release and the command line."""

@@ -126,9 +126,7 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    sources = {
-        name: _source(home, name, body) for name, body in raw.get("sources", {}).items()
-    }
+    sources = {name: _source(home, name, body) for name, body in raw.get("sources", {}).items()}
     if not sources:
         raise SettingsError(f"{path} names no source: add a [sources.NAME] table.")
     return Settings(home=home, sources=sources, is_synthetic=bool(raw.get("synthetic", False)))
@@ -144,7 +142,7 @@ def _source(home: Path, name: str, body: dict[str, Any]) -> SourceSettings:
     kind = body.get("kind")
     if kind not in ("sqlite", "postgresql"):
         raise SettingsError(
-            f"[sources.{name}] in {home / SETTINGS_FILE} needs kind = \"sqlite\" or \"postgresql\"."
+            f'[sources.{name}] in {home / SETTINGS_FILE} needs kind = "sqlite" or "postgresql".'
         )
     if kind == "sqlite" and "path" not in body:
         raise SettingsError(f"[sources.{name}] in {home / SETTINGS_FILE} needs a path.")

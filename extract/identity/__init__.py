@@ -1,0 +1,1 @@
+"""The vault: tokens, the crosswalk from registration to person, and identifiers."""

@@ -1,0 +1,212 @@
+"""Keyed tokens for record keys: the same record always gets the same token, and only with the key.
+
+A token is the first 80 bits of AES-256 over one 16-byte block that holds the record key, written in
+sixteen letters of base32 behind one letter for the key's epoch. AES on a single block is a
+pseudorandom permutation, so it does for short keys what HMAC does, without a Python call per value.
+Keys too long for a block go through HMAC-SHA-256 instead. Each key domain (``ehr.ed_visit``) has a
+key of its own, derived with HKDF (RFC 5869), so equal numbers in two domains share nothing.
+Reasons and the chance of a collision are in ``docs/adr/0003-tokens.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from governance.errors import KeyFileError
+
+KEY_FILE = "token.key"
+KEY_BYTES = 32
+EPOCH = "a"
+TOKEN_LENGTH = 17
+
+_BLOCK = 16
+_LONGEST_TEXT_IN_BLOCK = _BLOCK - 1
+_INTEGER_MARK = 0xFF
+# Crockford's alphabet in lower case: no letter that reads as a digit, nothing a spreadsheet or a
+# shell takes for a formula or an option.
+_ALPHABET = b"0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = np.frombuffer(
+    b"".join(bytes((high, low)) for high in _ALPHABET for low in _ALPHABET), dtype=np.uint16
+)
+
+
+def key_id(key: bytes) -> str:
+    """Return a public name of a key, from which the key cannot be found."""
+    return _expand(key, b"scutari key id", 8).hex()
+
+
+def derive_key(key: bytes, purpose: str) -> bytes:
+    """Return a 32-byte key for one purpose (HKDF-Expand, RFC 5869)."""
+    return _expand(key, b"scutari " + purpose.encode(), KEY_BYTES)
+
+
+def load_or_create_key(vault: Path, *, allow_create: bool) -> bytes:
+    """Read the token key of an installation, or make it on the first run.
+
+    Args:
+        vault: the vault's directory; the key is ``token.key`` in it.
+        allow_create: whether a missing key may be made; only before anything was tokenised.
+
+    Raises:
+        KeyFileError: the key is missing though it was used before, can be read by others than its
+            owner, or has not the length of a key.
+    """
+    path = vault / KEY_FILE
+    try:
+        information = path.stat()
+    except FileNotFoundError:
+        if not allow_create:
+            raise KeyFileError(
+                f"The token key {path} is missing, but the vault was filled with one: restore it "
+                "from the backup; a new key would give every record another token."
+            ) from None
+        return _create_key(path)
+    if information.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyFileError(
+            f"The token key {path} can be opened by other accounts than its owner: "
+            f"run `chmod 600 {path}`."
+        )
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise KeyFileError(
+            f"The token key {path} holds {len(key)} bytes instead of {KEY_BYTES}: restore it from "
+            "the backup."
+        )
+    return key
+
+
+class Tokeniser:
+    """Turns columns of record keys into columns of tokens."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._ciphers: dict[str, Cipher[modes.ECB]] = {}
+
+    def tokenise(self, values: pa.Array, domain: str) -> pa.Array:
+        """Return the tokens of an array of integers or strings; null stays null.
+
+        An integer and its decimal text have different tokens: the contract's source type decides.
+
+        Args:
+            values: shape (n,), any integer type or string.
+            domain: the key domain, such as ``ehr.ed_visit``.
+        """
+        if pa.types.is_integer(values.type):
+            blocks = _integer_blocks(values)
+            long = None
+        else:
+            values = values.cast(pa.string())
+            blocks, long = _text_blocks(values)
+        encryptor = self._cipher(domain).encryptor()
+        cipher = np.frombuffer(encryptor.update(blocks.tobytes()), dtype=np.uint8)
+        cipher = cipher.reshape(-1, _BLOCK)
+        if long is not None and len(long):
+            cipher = cipher.copy()
+            secret = derive_key(self._key, f"long token {domain}")
+            for index in long:
+                text = str(values[int(index)].as_py()).encode()
+                digest = hmac.digest(secret, text, hashlib.sha256)
+                cipher[index] = np.frombuffer(digest[:_BLOCK], dtype=np.uint8)
+        return _encode(cipher, values)
+
+    def tokenise_one(self, value: int | str, domain: str) -> str:
+        """Return the token of one record key."""
+        return str(self.tokenise(pa.array([value]), domain)[0].as_py())
+
+    def _cipher(self, domain: str) -> Cipher[modes.ECB]:
+        if domain not in self._ciphers:
+            secret = derive_key(self._key, f"token {domain}")
+            # One block per record and no two equal blocks in a domain: ECB hides all there is.
+            self._ciphers[domain] = Cipher(algorithms.AES(secret), modes.ECB())
+        return self._ciphers[domain]
+
+
+def _create_key(path: Path) -> bytes:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = os.urandom(KEY_BYTES)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    return key
+
+
+def _expand(key: bytes, info: bytes, length: int) -> bytes:
+    return HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(key)
+
+
+def _integer_blocks(values: pa.Array) -> npt.NDArray[np.uint8]:
+    numbers = pc.fill_null(values.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    blocks = np.zeros((len(numbers), _BLOCK), dtype=np.uint8)
+    blocks[:, :8] = numbers.astype("<i8").view(np.uint8).reshape(-1, 8)
+    blocks[:, _LONGEST_TEXT_IN_BLOCK] = _INTEGER_MARK
+    return blocks
+
+
+def _text_blocks(
+    values: pa.Array,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Return one padded block per text and the positions of those too long for one.
+
+    The last byte holds the length, so that no two texts share a block.
+    """
+    filled = (
+        pc.fill_null(values, "").combine_chunks()
+        if isinstance(values, pa.ChunkedArray)
+        else (pc.fill_null(values, ""))
+    )
+    lengths = pc.binary_length(filled).to_numpy(zero_copy_only=False).astype(np.int64)
+    is_long = lengths > _LONGEST_TEXT_IN_BLOCK
+    short = pc.if_else(pa.array(is_long), "", filled) if is_long.any() else filled
+    short_lengths = np.where(is_long, 0, lengths)
+    data = np.frombuffer(short.buffers()[2] or b"", dtype=np.uint8)
+    offsets = np.frombuffer(short.buffers()[1], dtype=np.int32)[
+        short.offset : short.offset + len(short)
+    ].astype(np.int64)
+    blocks = np.zeros((len(short), _BLOCK), dtype=np.uint8)
+    rows = np.repeat(np.arange(len(short)), short_lengths)
+    starts = np.concatenate(([0], np.cumsum(short_lengths)[:-1])) if len(short) else short_lengths
+    within = np.arange(len(rows)) - np.repeat(starts, short_lengths)
+    blocks[rows, within] = data[np.repeat(offsets, short_lengths) + within]
+    blocks[:, _LONGEST_TEXT_IN_BLOCK] = short_lengths
+    return blocks, np.flatnonzero(is_long)
+
+
+def _encode(cipher: npt.NDArray[np.uint8], values: pa.Array) -> pa.Array:
+    """Write the first 80 bits of each block as sixteen letters behind the epoch's letter."""
+    count = len(cipher)
+    # Ten bytes are eight groups of ten bits; read them as two big-endian words of forty bits.
+    words = np.zeros((count, 2, 8), dtype=np.uint8)
+    words[:, :, 3:] = cipher[:, :10].reshape(count, 2, 5)
+    bits = words.reshape(count * 2, 8).view(">u8").astype(np.uint64).reshape(count, 2)
+    text = np.empty((count, TOKEN_LENGTH), dtype=np.uint8)
+    text[:, 0] = ord(EPOCH)
+    pairs = np.empty((count, 8), dtype=np.uint16)
+    for group in range(4):
+        shift = np.uint64(30 - 10 * group)
+        pairs[:, group] = _PAIRS[(bits[:, 0] >> shift) & np.uint64(1023)]
+        pairs[:, 4 + group] = _PAIRS[(bits[:, 1] >> shift) & np.uint64(1023)]
+    text[:, 1:] = pairs.view(np.uint8).reshape(count, 16)
+    offsets = np.arange(0, (count + 1) * TOKEN_LENGTH, TOKEN_LENGTH, dtype=np.int32)
+    tokens = pa.StringArray.from_buffers(
+        count, pa.py_buffer(offsets), pa.py_buffer(text.reshape(-1).tobytes())
+    )
+    if values.null_count:
+        tokens = pc.if_else(pc.is_valid(values), tokens, pa.scalar(None, pa.string()))
+    return tokens

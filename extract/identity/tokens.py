@@ -1,15 +1,16 @@
 """Keyed tokens for record keys: the same record always gets the same token, and only with the key.
 
-A token is the first 80 bits of AES-256 over one 16-byte block that holds the record key, written in
-sixteen letters of base32 behind one letter for the key's epoch. AES on a single block is a
-pseudorandom permutation, so it does for short keys what HMAC does, without a Python call per value.
-Keys too long for a block go through HMAC-SHA-256 instead. Each key domain (``ehr.ed_visit``) has a
+A token is twenty hexadecimal digits: one for the key's epoch, then 76 bits of AES-256 over one
+16-byte block that holds the record key. AES on a single block is a pseudorandom permutation, so it
+does for short keys what HMAC does, without a Python call per value. Keys too long for a block go
+through HMAC-SHA-256 instead. Each key domain (``ehr.ed_visit``) has a
 key of its own, derived with HKDF (RFC 5869), so equal numbers in two domains share nothing.
 Reasons and the chance of a collision are in ``docs/adr/0003-tokens.md``.
 """
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import hmac
 import os
@@ -28,18 +29,13 @@ from governance.errors import KeyFileError
 
 KEY_FILE = "token.key"
 KEY_BYTES = 32
-EPOCH = "a"
-TOKEN_LENGTH = 17
+EPOCH = 0xA
+TOKEN_BYTES = 10
+TOKEN_LENGTH = 2 * TOKEN_BYTES
 
 _BLOCK = 16
 _LONGEST_TEXT_IN_BLOCK = _BLOCK - 1
 _INTEGER_MARK = 0xFF
-# Crockford's alphabet in lower case: no letter that reads as a digit, nothing a spreadsheet or a
-# shell takes for a formula or an option.
-_ALPHABET = b"0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = np.frombuffer(
-    b"".join(bytes((high, low)) for high in _ALPHABET for low in _ALPHABET), dtype=np.uint16
-)
 
 
 def key_id(key: bytes) -> str:
@@ -166,11 +162,7 @@ def _text_blocks(
 
     The last byte holds the length, so that no two texts share a block.
     """
-    filled = (
-        pc.fill_null(values, "").combine_chunks()
-        if isinstance(values, pa.ChunkedArray)
-        else (pc.fill_null(values, ""))
-    )
+    filled = pc.fill_null(values, "")
     lengths = pc.binary_length(filled).to_numpy(zero_copy_only=False).astype(np.int64)
     is_long = lengths > _LONGEST_TEXT_IN_BLOCK
     short = pc.if_else(pa.array(is_long), "", filled) if is_long.any() else filled
@@ -189,24 +181,13 @@ def _text_blocks(
 
 
 def _encode(cipher: npt.NDArray[np.uint8], values: pa.Array) -> pa.Array:
-    """Write the first 80 bits of each block as sixteen letters behind the epoch's letter."""
+    """Write the first ten bytes of each block in hexadecimal, the epoch in the first digit."""
     count = len(cipher)
-    # Ten bytes are eight groups of ten bits; read them as two big-endian words of forty bits.
-    words = np.zeros((count, 2, 8), dtype=np.uint8)
-    words[:, :, 3:] = cipher[:, :10].reshape(count, 2, 5)
-    bits = words.reshape(count * 2, 8).view(">u8").astype(np.uint64).reshape(count, 2)
-    text = np.empty((count, TOKEN_LENGTH), dtype=np.uint8)
-    text[:, 0] = ord(EPOCH)
-    pairs = np.empty((count, 8), dtype=np.uint16)
-    for group in range(4):
-        shift = np.uint64(30 - 10 * group)
-        pairs[:, group] = _PAIRS[(bits[:, 0] >> shift) & np.uint64(1023)]
-        pairs[:, 4 + group] = _PAIRS[(bits[:, 1] >> shift) & np.uint64(1023)]
-    text[:, 1:] = pairs.view(np.uint8).reshape(count, 16)
+    head = cipher[:, :TOKEN_BYTES].copy()
+    head[:, 0] = head[:, 0] & 0x0F | EPOCH << 4
+    text = binascii.hexlify(head.data if count else b"")
     offsets = np.arange(0, (count + 1) * TOKEN_LENGTH, TOKEN_LENGTH, dtype=np.int32)
-    tokens = pa.StringArray.from_buffers(
-        count, pa.py_buffer(offsets), pa.py_buffer(text.reshape(-1).tobytes())
-    )
+    tokens = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text))
     if values.null_count:
         tokens = pc.if_else(pc.is_valid(values), tokens, pa.scalar(None, pa.string()))
     return tokens

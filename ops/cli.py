@@ -1,0 +1,203 @@
+"""The ``scutari`` command line: one command for each thing an operator does.
+
+Every error that has a cause a user can act on ends in one sentence on standard error and exit
+code 1; a traceback means a defect.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from governance.errors import ScutariError
+from governance.settings import Settings, default_home, load_settings
+
+DEMO_PORT = 8501
+
+
+class _Group(click.Group):
+    """A command group that turns the project's errors into one sentence and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ScutariError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+
+
+def _home_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=None,
+        help="Where all data live (default: SCUTARI_HOME or var/).",
+    )(command)
+
+
+@contextmanager
+def _stage(title: str) -> Iterator[list[str]]:
+    """Print a stage's title, then what it did and how long it took."""
+    click.echo(f"{title} ...")
+    outcome: list[str] = []
+    started = time.monotonic()
+    yield outcome
+    click.echo(f"  {' '.join(outcome) or 'done'} ({time.monotonic() - started:.1f} s)")
+
+
+def _say(message: str) -> None:
+    click.echo(f"  {message}")
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="scutari")
+def main() -> None:
+    """Scutari: operational databases in, de-identified star schemas and dashboards out."""
+
+
+@main.command()
+@_home_option
+@click.option("--visits", type=click.IntRange(min=500), default=60_000, show_default=True)
+@click.option("--seed", type=int, default=1854, show_default=True)
+@click.option("--scale", type=click.Choice(["default", "ontario"]), default="default")
+@click.option("--serve/--no-serve", default=True, help="Start the dashboard at the end.")
+@click.option("--port", type=int, default=DEMO_PORT, show_default=True)
+def demo(*, home: Path | None, visits: int, seed: int, scale: str, serve: bool, port: int) -> None:
+    """Do the whole job on a synthetic hospital network."""
+    from demo.network import plant_network  # noqa: PLC0415
+
+    directory = (home or default_home()).absolute()
+    with _stage("1/5 Operational databases of a synthetic network") as outcome:
+        ledger = plant_network(directory, visits=visits, seed=seed, scale=scale, progress=_say)
+        outcome.append(str(ledger))
+    settings = load_settings(directory)
+    _nightly(settings, first=2, of=5)
+    with _stage("5/5 Research files") as outcome:
+        outcome.append(_release(settings, "open"))
+    click.echo(f"All data are in {directory}.")
+    if serve:
+        _serve(settings, port)
+    else:
+        click.echo("Look at the pages with `scutari dashboard`.")
+
+
+@main.command()
+@_home_option
+def run(home: Path | None) -> None:
+    """The nightly job: snapshot, build, publish."""
+    _nightly(load_settings(home), first=1, of=3)
+
+
+@main.command()
+@_home_option
+@click.option("--full", is_flag=True, help="Read every partition again, changed or not.")
+def snapshot(home: Path | None, full: bool) -> None:
+    """Copy the operational databases into a new snapshot of the lake."""
+    settings = load_settings(home)
+    with _stage("Snapshot") as outcome:
+        outcome.append(_snapshot(settings, full=full))
+
+
+@main.command()
+@_home_option
+@click.argument("snapshot_id", required=False)
+def verify(home: Path | None, snapshot_id: str | None) -> None:
+    """Check a snapshot's files against its manifest (default: the current one)."""
+    from extract.verify import verify_snapshot  # noqa: PLC0415
+
+    with _stage("Verify") as outcome:
+        outcome.append(str(verify_snapshot(load_settings(home), snapshot_id)))
+
+
+@main.command()
+@_home_option
+def status(home: Path | None) -> None:
+    """Say which sources, snapshots and publications there are."""
+    from extract.status import describe_status  # noqa: PLC0415
+
+    click.echo(describe_status(load_settings(home)))
+
+
+@main.command()
+@_home_option
+def build(home: Path | None) -> None:
+    """Build and test every model from the current snapshot (dbt build, recorded)."""
+    settings = load_settings(home)
+    with _stage("Build") as outcome:
+        outcome.append(_build(settings))
+
+
+@main.command()
+@_home_option
+def publish(home: Path | None) -> None:
+    """Publish the last whole green build."""
+    settings = load_settings(home)
+    with _stage("Publish") as outcome:
+        outcome.append(_publish(settings))
+
+
+@main.command()
+@_home_option
+@click.argument("name")
+def release(home: Path | None, name: str) -> None:
+    """Write the research files of a release, whole or not at all."""
+    settings = load_settings(home)
+    with _stage(f"Release {name}") as outcome:
+        outcome.append(_release(settings, name))
+
+
+@main.command()
+@_home_option
+@click.option("--port", type=int, default=DEMO_PORT, show_default=True)
+def dashboard(home: Path | None, port: int) -> None:
+    """Serve the pages of what was published last."""
+    _serve(load_settings(home), port)
+
+
+def _nightly(settings: Settings, *, first: int, of: int) -> None:
+    with _stage(f"{first}/{of} Snapshot of the operational databases") as outcome:
+        outcome.append(_snapshot(settings, full=False))
+    with _stage(f"{first + 1}/{of} dbt build: models and tests") as outcome:
+        outcome.append(_build(settings))
+    with _stage(f"{first + 2}/{of} Publication") as outcome:
+        outcome.append(_publish(settings))
+
+
+def _snapshot(settings: Settings, *, full: bool) -> str:
+    from extract.snapshot import take_snapshot  # noqa: PLC0415
+
+    return str(take_snapshot(settings, full=full, progress=_say))
+
+
+def _build(settings: Settings) -> str:
+    from ops.build import run_build  # noqa: PLC0415
+
+    return str(run_build(settings))
+
+
+def _publish(settings: Settings) -> str:
+    from ops.publish import publish as publish_build  # noqa: PLC0415
+
+    return str(publish_build(settings))
+
+
+def _release(settings: Settings, name: str) -> str:
+    from ops.release import write_release  # noqa: PLC0415
+
+    return str(write_release(settings, name))
+
+
+def _serve(settings: Settings, port: int) -> None:
+    from ops.serve import serve  # noqa: PLC0415
+
+    sys.exit(serve(settings, port, announce=click.echo))
+
+
+if __name__ == "__main__":
+    main()

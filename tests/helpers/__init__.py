@@ -1,0 +1,1 @@
+"""Builders of operational input for tests."""

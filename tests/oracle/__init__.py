@@ -1,0 +1,1 @@
+"""Second implementations, written from the definitions alone; the warehouse must agree."""

@@ -1,0 +1,8 @@
+{#- Calendar days from one date to another; negative where the second is the earlier. -#}
+{% macro day_diff(from_date, to_date) %}
+    {%- if target.type == "spark" -%}
+        datediff({{ to_date }}, {{ from_date }})
+    {%- else -%}
+        cast(date_diff('day', {{ from_date }}, {{ to_date }}) as int)
+    {%- endif -%}
+{% endmacro %}

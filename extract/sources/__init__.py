@@ -1,0 +1,1 @@
+"""Kinds of operational databases, each behind the interface of ``base``."""

@@ -1,0 +1,66 @@
+"""What many tests share: one small installation, taken through the whole job once a session."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from governance.settings import Settings, load_settings
+from tests.helpers import pipeline
+
+# Enough that every wart of the network occurs and cells above and below 11 stand side by side.
+DEMO_VISITS = 6000
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dbt_away_from_the_repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep dbt's target and log directories, which tests fill, out of the working tree."""
+    base = tmp_path_factory.mktemp("dbt")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("DBT_TARGET_PATH", str(base / "target"))
+    patch.setenv("DBT_LOG_PATH", str(base / "logs"))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home of a small demo network: planted, snapshot taken, built and published.
+
+    Read it, never change it: every integration and browser test shares it. Under pytest-xdist the
+    first worker makes it and the others wait.
+    """
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if is_worker else base) / "demo-home"
+    with _locked(home.with_suffix(".lock")):
+        done = home / ".complete"
+        if not done.exists():
+            _make_demo(home)
+            done.touch()
+    return home
+
+
+@pytest.fixture(scope="session")
+def demo_settings(demo_home: Path) -> Settings:
+    """Settings of the shared demo installation."""
+    return load_settings(demo_home)
+
+
+def _make_demo(home: Path) -> None:
+    from demo.network import plant_network  # noqa: PLC0415
+
+    plant_network(home, visits=DEMO_VISITS, progress=lambda _: None)
+    pipeline.run_pipeline(load_settings(home))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

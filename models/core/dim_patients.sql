@@ -1,0 +1,19 @@
+-- One row per person, as the registration that was updated last describes the person.
+with persons as (
+    select * from {{ ref('int_persons__attributes') }}
+),
+
+final as (
+    select
+        person_key,
+        sex_code,
+        postal_code,
+        substring(postal_code, 1, 3) as zip3,
+        cast(extract(year from birth_on) as int) as birth_year,
+        registrations_count,
+        birth_on,
+        deceased_on
+    from persons
+)
+
+select * from final

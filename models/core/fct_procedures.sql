@@ -1,0 +1,22 @@
+-- One row per performed procedure.
+with procedures as (
+    select * from {{ ref('stg_ehr__procedures') }}
+),
+
+registrations as (
+    select * from {{ ref('int_registrations__persons') }}
+),
+
+final as (
+    select
+        procedures.procedure_key,
+        coalesce(procedures.ed_visit_key, procedures.encounter_key) as encounter_key,
+        registrations.person_key,
+        procedures.hospital_key,
+        procedures.procedure_code,
+        procedures.performed_at
+    from procedures
+    left join registrations on procedures.registration_key = registrations.registration_key
+)
+
+select * from final

@@ -1,0 +1,55 @@
+-- One row per leg: an ED visit after its double registrations are joined, and how it ended.
+with registrations as (
+    select * from {{ ref('int_ed_visits__legs') }}
+),
+
+dispositions as (
+    select * from {{ ref('ed_disposition_rules') }}
+),
+
+legs as (
+    select
+        leg_key,
+        min(person_key) as person_key,
+        min(hospital_key) as hospital_key,
+        min(lone_key) as lone_key,
+        min(case when leaving_rank = 1 then ed_visit_key end) as last_visit_key,
+        min(case when leaving_rank = 1 then disposition_code end) as disposition_code,
+        bool_or(ed_visit_key = leg_key and is_planned) as is_planned,
+        bool_or(leaving_rank = 1 and is_departure_known) as is_departure_known,
+        min(arrived_at) as arrived_at,
+        max(effective_departed_at) as departed_at,
+        min(case when ed_visit_key = leg_key then arrived_month_on end) as arrived_month_on
+    from registrations
+    group by leg_key
+),
+
+final as (
+    select
+        legs.leg_key,
+        legs.person_key,
+        legs.hospital_key,
+        legs.lone_key,
+        legs.last_visit_key,
+        legs.disposition_code,
+        case
+            when legs.disposition_code is null then 'open'
+            when dispositions.disposition_code is null then 'other_disposition'
+            else dispositions.exclusion_code
+        end as exclusion_code,
+        legs.is_planned,
+        legs.is_departure_known,
+        coalesce(dispositions.can_be_index, false) as can_be_index,
+        -- An open visit is a return already: how it will end is not known yet.
+        coalesce(dispositions.can_be_return, true) as can_be_return,
+        coalesce(dispositions.is_admission, false) as is_admission,
+        coalesce(dispositions.is_transfer, false) as is_transfer,
+        coalesce(dispositions.is_death, false) as is_death,
+        legs.arrived_at,
+        legs.departed_at,
+        legs.arrived_month_on
+    from legs
+    left join dispositions on legs.disposition_code = dispositions.disposition_code
+)
+
+select * from final

@@ -1,0 +1,39 @@
+-- One row per ED registration: why it is no index visit; null where it is one. The first reason
+-- that applies is given.
+with registrations as (
+    select * from {{ ref('int_ed_visits__legs') }}
+),
+
+legs as (
+    select * from {{ ref('int_ed_legs__outcomes') }}
+),
+
+chains as (
+    select * from {{ ref('int_ed_legs__stays') }}
+),
+
+stays as (
+    select * from {{ ref('int_ed_stays__outcomes') }}
+),
+
+final as (
+    select
+        registrations.ed_visit_key,
+        registrations.leg_key,
+        chains.stay_key,
+        case
+            when registrations.leaving_rank > 1 then 'duplicate_registration'
+            when registrations.arrived_at is null then 'no_arrival'
+            when not chains.is_last_leg then 'not_last_leg'
+            when registrations.person_key is null then 'unlinkable'
+            when stays.is_planned then 'planned'
+            when not legs.can_be_index then legs.exclusion_code
+            when not stays.is_departure_known then 'no_departure'
+        end as index_exclusion_reason
+    from registrations
+    inner join legs on registrations.leg_key = legs.leg_key
+    inner join chains on registrations.leg_key = chains.leg_key
+    inner join stays on chains.stay_key = stays.stay_key
+)
+
+select * from final

@@ -1,0 +1,14 @@
+-- One row per ICD-10-CM code and its default CCSR category.
+with source_rows as (
+    select * from {{ source('reference', 'ccsr') }}
+),
+
+final as (
+    select
+        code as diagnosis_code,
+        ccsr_code,
+        ccsr_name
+    from source_rows
+)
+
+select * from final

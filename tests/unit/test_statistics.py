@@ -270,3 +270,12 @@ def test_wilson_at_the_ends() -> None:
 def test_wilson_refuses_what_is_no_rate(numerator: int, denominator: int) -> None:
     with pytest.raises(ValueError, match="A rate needs"):
         wilson_interval(numerator, denominator)
+
+
+def test_point_on_the_mean_is_on_it_in_spite_of_rounding() -> None:
+    # 8/3 and 2/3 about a mean of exactly 5/3, which floating point puts 2e-16 lower: the point on
+    # it must still break the run of the seven points before it.
+    high, middle, low = 8 / 3, 5 / 3, 2 / 3
+    values: list[float | None] = [high] * 3 + [middle] + [high] * 3 + [low] * 6
+    assert xmr_chart(values).mean != middle
+    assert not any(RUN_ON_ONE_SIDE in cause for cause in causes(values))

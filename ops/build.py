@@ -1,0 +1,212 @@
+"""The dbt build as one recorded step.
+
+dbt replaces tables one by one, so a warehouse file after a failure is a mixture of two builds. The
+record ``warehouse.build.json`` beside it says which snapshot the last whole green build came from;
+it is removed before a build starts and written only when every model and test succeeded.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from governance.errors import BuildError
+from governance.settings import PROJECT_ROOT, Settings
+
+GATE = "publication_gate"
+FAILURES_NAMED = 5
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """What the last whole green build was."""
+
+    snapshot_id: str
+    finished_at: str
+    is_green: bool
+    models: list[str]
+    warehouse_bytes: int
+    warehouse_mtime_ns: int
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What one build did."""
+
+    snapshot_id: str
+    models_count: int
+    tests_count: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.models_count} models and {self.tests_count} tests green "
+            f"from snapshot {self.snapshot_id}"
+        )
+
+
+def record_path(settings: Settings) -> Path:
+    """Return where the record of the last whole green build lies."""
+    return settings.home / "warehouse.build.json"
+
+
+def target_path(settings: Settings) -> Path:
+    """Return dbt's target directory of this installation."""
+    return settings.home / "dbt" / "target"
+
+
+def current_snapshot(settings: Settings) -> str:
+    """Return the id of the current snapshot.
+
+    Raises:
+        BuildError: there is none.
+    """
+    link = settings.lake / "current"
+    if not link.is_symlink() or not link.exists():
+        raise BuildError(
+            f"There is no snapshot in {settings.lake}: take one with `scutari snapshot` first."
+        )
+    return link.resolve().name
+
+
+def run_build(
+    settings: Settings, *, target: str = "duckdb", select: str | None = None
+) -> BuildResult:
+    """Run ``dbt build`` over one snapshot and record it when it was whole and green.
+
+    Args:
+        settings: the installation.
+        target: the dbt target; only ``duckdb`` builds the file that is published.
+        select: a dbt selection; a partial build is never recorded.
+
+    Raises:
+        BuildError: there is no snapshot, or dbt did not end green.
+    """
+    snapshot_id = current_snapshot(settings)
+    started = time.monotonic()
+    if target == "duckdb":
+        record_path(settings).unlink(missing_ok=True)
+    results_path = target_path(settings) / "run_results.json"
+    results_path.unlink(missing_ok=True)
+    (settings.restricted / "spill").mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "dbt.cli.main", "build"]
+    command += ["--project-dir", str(PROJECT_ROOT), "--profiles-dir", str(PROJECT_ROOT)]
+    command += ["--target", target, "--vars", json.dumps({"snapshot": snapshot_id})]
+    if select is not None:
+        command += ["--select", *select.split()]
+    # dbt prints the message of a failing statement, and a cast error's message holds the value:
+    # its output is not passed on.
+    done = subprocess.run(
+        command, cwd=PROJECT_ROOT, env=_environment(settings), capture_output=True, check=False
+    )
+    results = _read_results(results_path)
+    if done.returncode != 0 or not results or not _all_succeeded(results):
+        raise BuildError(_failure(settings, results))
+    result = BuildResult(
+        snapshot_id=snapshot_id,
+        models_count=len(_names(results, "model")),
+        tests_count=len(_names(results, "test")) + len(_names(results, "unit_test")),
+        seconds=time.monotonic() - started,
+    )
+    if target == "duckdb" and select is None:
+        _write_record(settings, snapshot_id, _names(results, "model"))
+    return result
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    home = settings.home
+    return os.environ | {
+        "SCUTARI_HOME": str(home),
+        "DBT_PROFILES_DIR": str(PROJECT_ROOT),
+        "DBT_TARGET_PATH": str(target_path(settings)),
+        "DBT_LOG_PATH": str(home / "dbt" / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+
+
+def _read_results(path: Path) -> list[dict[str, Any]]:
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return list(results)
+
+
+def _all_succeeded(results: list[dict[str, Any]]) -> bool:
+    # "warn" is a test that may pass with a reason; "skipped" means something above it failed.
+    return all(result["status"] in ("success", "pass", "warn", "no-op") for result in results)
+
+
+def _names(results: list[dict[str, Any]], kind: str) -> list[str]:
+    parts = [str(result["unique_id"]).split(".") for result in results]
+    return sorted(part[2] for part in parts if part[0] == kind)
+
+
+def _failure(settings: Settings, results: list[dict[str, Any]]) -> str:
+    log = settings.home / "dbt" / "logs" / "dbt.log"
+    failed = [
+        str(result["unique_id"]).split(".")[2]
+        for result in results
+        if result["status"] in ("error", "fail", "runtime error", "partial success")
+    ]
+    if not failed:
+        return f"dbt could not start the build of {settings.warehouse}: read {log}."
+    named = ", ".join(failed[:FAILURES_NAMED])
+    more = f" and {len(failed) - FAILURES_NAMED} more" if len(failed) > FAILURES_NAMED else ""
+    return (
+        f"The dbt build of {settings.warehouse} failed in {named}{more}: read {log}, mend it and "
+        "run `scutari build` again; what is published stays as it was."
+    )
+
+
+def _write_record(settings: Settings, snapshot_id: str, models: list[str]) -> None:
+    if GATE not in models:
+        return
+    status = settings.warehouse.stat()
+    record = BuildRecord(
+        snapshot_id=snapshot_id,
+        finished_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        is_green=True,
+        models=models,
+        warehouse_bytes=status.st_size,
+        warehouse_mtime_ns=status.st_mtime_ns,
+    )
+    path = record_path(settings)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_record(settings: Settings) -> BuildRecord:
+    """Return the record of the last whole green build, checked against the warehouse file.
+
+    Raises:
+        BuildError: there is no record, or the warehouse file was written to after it.
+    """
+    path = record_path(settings)
+    advice = "run `scutari build` and publish again"
+    try:
+        record = BuildRecord(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BuildError(
+            f"{settings.warehouse} has no whole green build behind it: {advice}."
+        ) from None
+    except (OSError, ValueError, TypeError):
+        raise BuildError(f"The build record {path} cannot be read: {advice}.") from None
+    if not record.is_green or GATE not in record.models:
+        raise BuildError(f"The last build of {settings.warehouse} was not green: {advice}.")
+    if not settings.warehouse.is_file():
+        raise BuildError(f"There is no warehouse file {settings.warehouse}: {advice}.")
+    status = settings.warehouse.stat()
+    if (status.st_size, status.st_mtime_ns) != (record.warehouse_bytes, record.warehouse_mtime_ns):
+        raise BuildError(
+            f"{settings.warehouse} was changed after its last whole green build: {advice}."
+        )
+    return record

@@ -149,16 +149,16 @@ def _patients(world: World, rows: Ints) -> pa.Table:
             "mrn": digits(
                 rows * 7 + 1_000_003, 8, codes([h.code for h in plan.hospitals], hospital)
             ),
-            "health_number": _hidden(digits(number, 10), number < 0),
+            "health_number": hidden(digits(number, 10), number < 0),
             "identity_status_code": codes(IDENTITY_CODES, unknown.astype(np.int64)),
             **typed_names(world, "patient", person, rows, unknown),
             "birth_date": days(all_rows.born[rows], unknown & draw.chance("no_age", rows, 0.5)),
             "sex_code": codes(SEX_CODES, _sex(world, person, rows, unknown)),
-            "address_line": _hidden(place["address_line"], unknown),
+            "address_line": hidden(place["address_line"], unknown),
             "city": codes([h.city for h in plan.hospitals], np.where(unknown, NOTHING, hospital)),
-            "postal_code": _hidden(place["postal_code"], unknown),
-            "phone": _hidden(phone, unknown),
-            "email": _hidden(
+            "postal_code": hidden(place["postal_code"], unknown),
+            "phone": hidden(phone, unknown),
+            "email": hidden(
                 pc.binary_join_element_wise(email, pa.scalar("@example.org"), ""), no_email
             ),
             "deceased_on": days(deceased, deceased == NOTHING),
@@ -169,7 +169,7 @@ def _patients(world: World, rows: Ints) -> pa.Table:
     )
 
 
-def _hidden(values: pa.Array, hidden: Bools) -> pa.Array:
+def hidden(values: pa.Array, hidden: Bools) -> pa.Array:
     """Return the values as text, null where hidden."""
     return pc.if_else(pa.array(hidden), pa.scalar(None, pa.string()), values.cast(pa.string()))
 

@@ -209,9 +209,9 @@ class Ledger:
                 "month_on": pa.array(
                     np.tile(months, len(world.plan.hospitals)).astype(np.int32)
                 ).cast(pa.date32()),
-                "numerator_count": _tally(cell, hit[ends], size),
-                "index_visits_count": _tally(cell, is_index, size),
-                "all_visits_count": _tally(cell, is_complete, size),
+                "numerator_count": tally(cell, hit[ends], size),
+                "index_visits_count": tally(cell, is_index, size),
+                "all_visits_count": tally(cell, is_complete, size),
             }
         )
 
@@ -305,7 +305,8 @@ class Ledger:
         return pa.table({"wart": list(rows), "rows_count": list(rows.values())})
 
 
-def _tally(cell: Ints, flag: Bools, size: int) -> pa.Array:
+def tally(cell: Ints, flag: Bools, size: int) -> pa.Array:
+    """Count the flagged rows of every cell."""
     return pa.array(np.bincount(cell[flag], minlength=size).astype(np.int64))
 
 

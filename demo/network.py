@@ -9,6 +9,7 @@ from typing import Literal
 import pyarrow as pa
 
 from demo import diagnoses, ehr_tables
+from demo.billing_tables import Book
 from demo.ledger import write_ledger
 from demo.plans import Plan, default_plan, ontario_plan
 from demo.schema import TABLES
@@ -68,12 +69,17 @@ def plant(
     """Write the databases and the ledger of one plan."""
     world = build_world(plan, seed)
     progress(f"planned {len(world.visits):,} ED registrations of {world.people.count:,} people")
+    book = Book(world)
     counts: dict[str, int] = {}
-    for source, tables in (("ehr", ehr_tables_of(world)), ("billing", billing_tables_of(world))):
+    for source, tables in (("ehr", ehr_tables_of(world)), ("billing", book.tables())):
         path = home / "sources" / f"{source}.sqlite"
         written = write_database(path, source, tables, plan.zones, progress)
         counts |= {f"{source}.{name}": rows for name, rows in written.items()}
-    write_ledger(world, home / "demo", {})
+    write_ledger(
+        world,
+        home / "demo",
+        {"expected_billing": book.expected(), "members": book.expected_members()},
+    )
     settings = home / "scutari.toml"
     if not settings.exists():
         settings.write_text(_SETTINGS, encoding="utf-8")
@@ -98,8 +104,3 @@ def ehr_tables_of(world: World) -> Tables:
         ("inpatient_diagnoses", diagnoses.ward_diagnoses_chunks(world)),
         *empty,
     ]
-
-
-def billing_tables_of(world: World) -> Tables:
-    """Return the billing system's tables in the order in which they are written."""
-    return [(name, iter(())) for name in TABLES["billing"]]

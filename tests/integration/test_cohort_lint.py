@@ -142,8 +142,11 @@ def _write(folder: Path, name: str, definition: Definition) -> None:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(PROJECT_ROOT / name, root)
+    shutil.copy(PROJECT_ROOT / "profiles.yml", root)
+    settings = yaml.safe_load((PROJECT_ROOT / "dbt_project.yml").read_text())
+    # The lint comes before any data: this project has no sources to register.
+    settings["on-run-start"] = [hook for hook in settings["on-run-start"] if "lint" in hook]
+    (root / "dbt_project.yml").write_text(yaml.safe_dump(settings))
     shutil.copytree(PROJECT_ROOT / "macros", root / "macros")
     (root / "models").mkdir()
     (root / "models" / "fct_cohort_members.sql").write_text("select 1 as one")

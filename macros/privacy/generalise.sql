@@ -1,0 +1,63 @@
+{#- Macros that lower the privacy class of a value. A release column that holds a date, a birth date
+    or a geography without having passed one of them is a defect. -#}
+
+{#- The calendar year of a date: all that may stay of it. -#}
+{% macro year_of(date) -%}
+    cast(extract(year from {{ date }}) as int)
+{%- endmacro %}
+
+{#- Ages in bands of 5 to 15 years. From 90 on there is one band: a birth year, or any other date
+    that gives such an age away, must not stand beside it. -#}
+{% macro age_band(age_years) -%}
+    case
+        when {{ age_years }} is null then 'unknown'
+        when {{ age_years }} >= 90 then '90+'
+        when {{ age_years }} >= 75 then '75-89'
+        when {{ age_years }} >= 60 then '60-74'
+        when {{ age_years }} >= 45 then '45-59'
+        when {{ age_years }} >= 30 then '30-44'
+        when {{ age_years }} >= 18 then '18-29'
+        when {{ age_years }} >= 5 then '05-17'
+        when {{ age_years }} >= 0 then '00-04'
+        else 'unknown'
+    end
+{%- endmacro %}
+
+{#- A birth date becomes the age band on a date. -#}
+{% macro generalise_birth_date(birth_date, on_date) -%}
+    {{ age_band(completed_years(birth_date, on_date)) }}
+{%- endmacro %}
+
+{#- The first three digits of a ZIP code where they are on the allow-list, else 000. `allowed_zip3` is
+    the column of privacy.zip3_allowed in a left join on the first three digits: what is not on the
+    list, or not known, is 000 because nothing matched. -#}
+{% macro safe_harbor_zip3(postal_code, allowed_zip3) -%}
+    case
+        when {{ allowed_zip3 }} = substring({{ postal_code }}, 1, 3) then {{ allowed_zip3 }}
+        else '000'
+    end
+{%- endmacro %}
+
+{#- Days between two events; null for a first event, which has none before it. -#}
+{% macro interval_band(days) -%}
+    case
+        when {{ days }} < 0 then 'unknown'
+        when {{ days }} = 0 then '0'
+        when {{ days }} <= 3 then '1-3'
+        when {{ days }} <= 30 then '4-30'
+        when {{ days }} <= 180 then '31-180'
+        when {{ days }} > 180 then '>180'
+    end
+{%- endmacro %}
+
+{#- Minutes in the ED: exact lengths tell one stay from all others. -#}
+{% macro length_of_stay_band(minutes) -%}
+    case
+        when {{ minutes }} is null or {{ minutes }} < 0 then 'unknown'
+        when {{ minutes }} < 120 then '<2h'
+        when {{ minutes }} < 240 then '2-4h'
+        when {{ minutes }} < 480 then '4-8h'
+        when {{ minutes }} < 1440 then '8-24h'
+        else '>=24h'
+    end
+{%- endmacro %}

@@ -1,0 +1,101 @@
+-- One row per ED stay that may be released: the first few stays of a person within one calendar
+-- year, the year of the person's first stay. Instants are still exact here.
+with ed_visits as (
+    select * from {{ ref('fct_ed_visits') }}
+    where person_key is not null
+),
+
+hospitals as (
+    select * from {{ ref('dim_hospitals') }}
+),
+
+-- The registration that was left last says how the stay ended; an open one counts as the last.
+ranked as (
+    select
+        stay_key,
+        person_key,
+        hospital_key,
+        acuity_code,
+        arrival_mode_code,
+        disposition_code,
+        arrived_at,
+        coalesce(departed_at, disposition_at) as left_at,
+        row_number() over (
+            partition by stay_key order by arrived_at asc nulls last, ed_visit_key asc nulls last
+        ) as first_rank,
+        row_number() over (
+            partition by stay_key
+            order by
+                coalesce(departed_at, disposition_at) desc nulls first,
+                arrived_at desc nulls last,
+                ed_visit_key desc nulls last
+        ) as last_rank
+    from ed_visits
+),
+
+-- One row per stay: how it began is taken from its first registration.
+stays as (
+    select
+        ranked.stay_key,
+        min(ranked.person_key) as person_key,
+        max(case when ranked.first_rank = 1 then hospitals.peer_group_code end) as peer_group_code,
+        max(case when ranked.first_rank = 1 then ranked.acuity_code end) as acuity_code,
+        max(case when ranked.first_rank = 1 then ranked.arrival_mode_code end) as arrival_mode_code,
+        max(case when ranked.last_rank = 1 then ranked.disposition_code end) as disposition_code,
+        max(
+            case
+                when ranked.first_rank = 1
+                    then cast({{ to_local('ranked.arrived_at', 'hospitals.time_zone') }} as date)
+            end
+        ) as arrived_on,
+        min(ranked.arrived_at) as arrived_at,
+        max(case when ranked.last_rank = 1 then ranked.left_at end) as left_at
+    from ranked
+    left join hospitals
+        on ranked.hospital_key = hospitals.hospital_key
+    group by ranked.stay_key
+),
+
+ordered as (
+    select
+        stay_key,
+        person_key,
+        peer_group_code,
+        acuity_code,
+        arrival_mode_code,
+        disposition_code,
+        {{ year_of('arrived_on') }} as visit_year,
+        min({{ year_of('arrived_on') }}) over (partition by person_key) as first_year,
+        row_number() over (
+            partition by person_key order by arrived_at asc nulls last, stay_key asc nulls last
+        ) as stay_number,
+        lag(arrived_on) over (
+            partition by person_key order by arrived_at asc nulls last, stay_key asc nulls last
+        ) as previous_arrived_on,
+        arrived_on,
+        arrived_at,
+        left_at
+    from stays
+),
+
+final as (
+    select
+        stay_key,
+        person_key,
+        peer_group_code,
+        acuity_code,
+        arrival_mode_code,
+        disposition_code,
+        visit_year,
+        cast(stay_number as int) as stay_number,
+        arrived_on,
+        previous_arrived_on,
+        arrived_at,
+        left_at
+    from ordered
+    where
+        visit_year = first_year
+        and stay_number <= {{ var('release_maximum_stays') }}
+)
+
+select * from final

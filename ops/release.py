@@ -1,0 +1,216 @@
+"""Write the research files of a release: whole or not at all, and only through an open gate.
+
+The gate is a dbt model that depends on every table of the release, so that a failing test of any of
+them leaves it unbuilt. Files are written only from the very build in which it succeeded. Every key
+is replaced by a random number made for this release, in memory, and forgotten with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from governance.errors import PublicationError
+from governance.settings import Settings
+from ops.release_files import hold, readme, replace_directory, sync
+from ops.release_gate import GATE, OpenGate, open_gate
+
+BATCH_ROWS = 122_880
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class ReleaseReport:
+    """What was written: the directory and the rows of each table."""
+
+    path: Path
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        tables = ", ".join(f"{name} {count:,}" for name, count in self.rows.items())
+        return f"{self.path}: {tables} rows"
+
+
+def write_release(
+    settings: Settings,
+    name: str,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ReleaseReport:
+    """Build the research tables and, if their gate opens, write them under ``release/<name>``.
+
+    Args:
+        settings: the installation.
+        name: name of the release; an earlier one of that name is replaced when the new is whole.
+        variables: dbt variables for the build.
+        progress: told what is being done.
+
+    Raises:
+        PublicationError: the gate stays closed, or the files cannot be written. Nothing is left of
+            the attempt, and an earlier release of that name stays as it was.
+    """
+    if not _NAME.fullmatch(name):
+        raise PublicationError(
+            f"{name!r} cannot name a release: use lowercase letters, digits, - and _."
+        )
+    say = progress or (lambda message: None)
+    settings.release.mkdir(parents=True, exist_ok=True)
+    with hold(settings.release):
+        final = settings.release / name
+        with _attempt(settings.release / f".{name}.tmp", final) as directory:
+            say("building the research tables and their tests")
+            gate = open_gate(settings, variables or {})
+            rows = _write_tables(settings, gate, directory, say)
+            _describe(settings, name, gate, directory, rows)
+            sync(directory)
+            replace_directory(directory, final)
+    return ReleaseReport(path=final, rows=rows)
+
+
+@contextmanager
+def _attempt(directory: Path, final: Path) -> Iterator[Path]:
+    """Give an empty directory to write into, and leave nothing of it when writing fails."""
+    old = final.with_name(f".{final.name}.old")
+    if old.exists() and not final.exists():
+        old.rename(final)
+    for leftover in (old, directory):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        directory.mkdir()
+        yield directory
+    except (OSError, pa.ArrowException) as error:
+        raise PublicationError(
+            f"The release {final.name} could not be written to {final.parent} "
+            f"({type(error).__name__}: {getattr(error, 'strerror', None) or 'writing failed'}): "
+            "free some space or correct the permissions and try again."
+        ) from None
+    except duckdb.Error as error:
+        # The text of a database error may quote a value.
+        raise PublicationError(
+            f"The release {final.name} could not be read from the warehouse "
+            f"({type(error).__name__}): close other programs that write to it and try again."
+        ) from None
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _write_tables(
+    settings: Settings, gate: OpenGate, directory: Path, say: Callable[[str], None]
+) -> dict[str, int]:
+    with duckdb.connect() as connection:
+        path = str(settings.warehouse).replace("'", "''")
+        connection.execute(f"attach '{path}' as warehouse (read_only)")
+        connection.execute(f"use warehouse.{gate.schema}")
+        tables = _tables_behind(connection, gate)
+        columns = {table: _columns(connection, table) for table in tables}
+        keys = sorted({c for names in columns.values() for c in names if c.endswith("_key")})
+        for key in keys:
+            _register_release_ids(
+                connection, key, [table for table in tables if key in columns[table]]
+            )
+        rows = {}
+        for table in tables:
+            say(f"writing {table}")
+            query = _released(table, columns[table])
+            rows[table] = _write_parquet(connection, query, directory / f"{table}.parquet")
+    return rows
+
+
+def _tables_behind(connection: duckdb.DuckDBPyConnection, gate: OpenGate) -> list[str]:
+    found = connection.execute(f"select table_name, build_id from {GATE} order by all").fetchall()
+    if not found or any(build_id != gate.build_id for _, build_id in found):
+        raise PublicationError(
+            "The warehouse was built again while the release was being written: try again when "
+            "no other build is running."
+        )
+    return [table for table, _ in found]
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    return [row[0] for row in connection.execute(f"describe {table}").fetchall()]
+
+
+def _register_release_ids(
+    connection: duckdb.DuckDBPyConnection, key: str, tables: list[str]
+) -> None:
+    """Draw a random number for every value of a key, the same one in all tables."""
+    values = " union ".join(f"select {key} from {table}" for table in tables)
+    old: Any = connection.sql(
+        f"select {key} from ({values}) as known where {key} is not null"
+    ).to_arrow_table()
+    crosswalk = pa.table(
+        {"old_key": old.column(0), "new_key": pa.array(random_ids(old.num_rows), pa.int64())}
+    )
+    connection.register(f"crosswalk_{key}", crosswalk)
+
+
+def random_ids(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Draw distinct random numbers below 2^63 from the operating system's generator."""
+    drawn = np.empty(0, dtype=np.int64)
+    while len(drawn) < count:
+        fresh = np.frombuffer(secrets.token_bytes(8 * (count - len(drawn))), dtype=np.uint64)
+        drawn = np.concatenate([drawn, (fresh >> np.uint64(1)).astype(np.int64)])
+        _, first = np.unique(drawn, return_index=True)
+        # Sorted values would give the order of the warehouse's keys away.
+        drawn = drawn[np.sort(first)]
+    return drawn
+
+
+def _released(table: str, columns: list[str]) -> str:
+    """Select a table with its keys replaced, ordered by the random numbers that replace them."""
+    selected = [
+        f"crosswalk_{name}.new_key as {name}" if name.endswith("_key") else f"released.{name}"
+        for name in columns
+    ]
+    joins = [
+        f"left join crosswalk_{name} on released.{name} = crosswalk_{name}.old_key"
+        for name in columns
+        if name.endswith("_key")
+    ]
+    return f"select {', '.join(selected)} from {table} as released {' '.join(joins)} order by all"
+
+
+def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
+    """Write a query's rows; the file says nothing but them (no statistics, no writer's schema)."""
+    reader: Any = connection.sql(query).to_arrow_reader(BATCH_ROWS)
+    schema = reader.schema.remove_metadata()
+    rows = 0
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", write_statistics=False, store_schema=False
+    ) as writer:
+        for batch in reader:
+            writer.write_batch(batch.replace_schema_metadata(None))
+            rows += batch.num_rows
+    return rows
+
+
+def _describe(
+    settings: Settings, name: str, gate: OpenGate, directory: Path, rows: dict[str, int]
+) -> None:
+    text = readme(name, rows, gate.documentation, is_synthetic=settings.is_synthetic)
+    (directory / "README.md").write_text(text, encoding="utf-8")
+    files = []
+    for path in sorted(directory.iterdir()):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        entry: dict[str, Any] = {"file": path.name, "bytes": path.stat().st_size, "sha256": digest}
+        if path.stem in rows:
+            entry["rows"] = rows[path.stem]
+        files.append(entry)
+    manifest = {"release": name, "is_synthetic": settings.is_synthetic, "files": files}
+    (directory / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    os.chmod(directory, 0o755)

@@ -8,11 +8,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from demo import diagnoses, ehr_tables
+from demo import clinical, diagnoses, ehr_tables
 from demo.billing_tables import Book
 from demo.ledger import write_ledger
 from demo.plans import Plan, default_plan, ontario_plan
-from demo.schema import TABLES
 from demo.world import World, build_world
 from demo.write_sqlite import write_database
 
@@ -88,11 +87,6 @@ def plant(
 
 def ehr_tables_of(world: World) -> Tables:
     """Return the record system's tables in the order in which they are written."""
-    empty = [
-        (name, iter(()))
-        for name in ("observations", "medications", "procedures")
-        if name in TABLES["ehr"]
-    ]
     return [
         ("hospitals", iter([ehr_tables.hospitals_table(world)])),
         ("feeds", iter([ehr_tables.feeds_table(world)])),
@@ -102,5 +96,7 @@ def ehr_tables_of(world: World) -> Tables:
         ("ed_visit_diagnoses", diagnoses.ed_diagnoses_chunks(world)),
         ("inpatient_encounters", diagnoses.inpatient_encounters_chunks(world)),
         ("inpatient_diagnoses", diagnoses.ward_diagnoses_chunks(world)),
-        *empty,
+        ("observations", clinical.observations_chunks(world)),
+        ("medications", clinical.medications_chunks(world)),
+        ("procedures", clinical.procedures_chunks(world)),
     ]

@@ -124,10 +124,10 @@ def test_denials_pay_nothing_and_adjust_everything(
 def test_ledger_holds_what_the_tables_come_to(
     home: Path, db: sqlite3.Connection, claims: dict[int, Row]
 ) -> None:
-    answers = _answers(db)
+    answers, surviving = _answers(db), _surviving(claims)
     found: dict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 5)
     for key, row in claims.items():
-        survives = key in _surviving_once(claims)
+        survives = key in surviving
         billed = Decimal(row["billed_amount"]) if survives else Decimal(0)
         answer = answers.get(key, {})
         values = (
@@ -141,13 +141,6 @@ def test_ledger_holds_what_the_tables_come_to(
         names = ("billed", "adjudicated_billed", "paid", "patient_responsibility")
         expected = [row[f"{name}_amount"] for name in names] + [row["other_adjustment_amount"]]
         assert expected == found[row["payer_id"], row["month_on"].isoformat()]
-
-
-_CACHE: dict[int, set[int]] = {}
-
-
-def _surviving_once(claims: dict[int, Row]) -> set[int]:
-    return _CACHE.setdefault(id(claims), _surviving(claims))
 
 
 def test_coverage_has_gaps_and_payments_fall_into_them(

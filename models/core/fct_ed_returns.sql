@@ -1,4 +1,4 @@
--- One row per index visit: an unplanned ED stay that ended in discharge home, and its return, if any.
+-- One row per index visit (an unplanned ED stay that ended in discharge home) and its return.
 with pairs as (
     select * from {{ ref('int_ed_stays__returns') }}
 ),

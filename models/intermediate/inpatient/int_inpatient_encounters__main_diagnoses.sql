@@ -1,4 +1,4 @@
--- One row per inpatient encounter that has a main discharge diagnosis; of several, the last recorded.
+-- One row per inpatient encounter with a main discharge diagnosis; of several, the last recorded.
 with diagnoses as (
     select * from {{ ref('stg_ehr__inpatient_diagnoses') }}
 ),

@@ -1,0 +1,132 @@
+"""The page of definitions: measures, rules and worked histories, as readers of a rate need them."""
+
+from __future__ import annotations
+
+from ops.worked_histories import SEEDS, History, Visit, read_rows
+
+INTRODUCTION = """\
+# ED return visits: definitions
+
+This page is written by `python -m ops.generate_unit_tests` from the seeds of `seeds/ed_returns` and
+the worked histories of `tests/histories`. The same histories are the unit tests of the models: what
+stands here is what is computed.
+
+## Words
+
+- **Registration**: one row of an ED's registration system.
+- **Visit (leg)**: registrations of one person at one hospital that touch or overlap. The one that
+  leaves last has the last word on how the visit ended.
+- **Stay**: a visit, and the visits it was transferred on to.
+- **Departure**: leaving the ED; where that is not written down, the decision on the disposition.
+- **Index visit**: the last visit of an unplanned stay of a known person that ended in discharge
+  home. It belongs to the hospital that sent the patient home.
+- **Return**: the first later stay of the same person, at any hospital of the network, that is
+  neither planned nor ended unseen, and starts after the departure. An index visit has at most one
+  return and a return belongs to at most one index visit.
+- **Complete follow-up**: every feed is complete for the whole window after the departure, or the
+  person has died. Visits without it are in no count.
+- **Month**: that of the visit's arrival, on the hospital's own clock.
+- **all_visits**: every visit with complete follow-up, each leg of a transfer counted.
+- **index_visits**: index visits with complete follow-up whose return, if any, has a known outcome.
+"""
+
+MEASURE_HEADER = [
+    "## Measures",
+    "",
+    "| code | measure | window | source |",
+    "|---|---|---|---|",
+]
+
+RULES_NOTE = """\
+None of these definitions has been checked against a programme's own specification (`verified` is
+false in every row of the seeds): they are this project's choices where no public text could be
+opened, and figures made by them are not official.
+"""
+
+HISTORIES_NOTE = """\
+## Worked histories
+
+Each history is one person, or visits of nobody known. Times are those of the hospital's clock. The
+answer is for the 72-hour return with admission: numerator / index visits / all visits.
+"""
+
+
+def definitions_page(histories: list[History]) -> str:
+    """The page as Markdown."""
+    lines = [INTRODUCTION, *MEASURE_HEADER]
+    lines.extend(_measure(row) for row in read_rows(SEEDS / "ed_return_measures.csv"))
+    lines.extend(["", RULES_NOTE, *_diagnosis_groups(), "", *_exclusions(), "", HISTORIES_NOTE])
+    for history in histories:
+        lines.extend(_history(history))
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _measure(row: dict[str, str]) -> str:
+    return (
+        f"| `{row['measure_code']}` | **{row['measure_name']}.** {row['definition']}. "
+        f"| {row['window_hours']} h | {row['source']} |"
+    )
+
+
+def _diagnosis_groups() -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for row in read_rows(SEEDS / "ed_diagnosis_groups.csv"):
+        age = f" up to the age of {row['maximum_age_years']}" if row["maximum_age_years"] else ""
+        groups.setdefault(row["group_code"], []).append(row["icd10_prefix"] + age)
+    lines = ["| diagnosis group | ICD-10-CM codes that begin with |", "|---|---|"]
+    return lines + [f"| `{group}` | {', '.join(codes)} |" for group, codes in groups.items()]
+
+
+def _exclusions() -> list[str]:
+    rows = read_rows(SEEDS / "ed_return_steps.csv")
+    lines = [
+        "## From registrations to the numerator",
+        "",
+        "| step | what is counted |",
+        "|---|---|",
+    ]
+    return lines + [
+        f"| `{row['step_code']}` | {'less: ' if row['is_exclusion'] == 'true' else ''}"
+        f"{row['step_name']} |"
+        for row in rows
+    ]
+
+
+def _history(history: History) -> list[str]:
+    title = history.name.replace("_", " ")
+    answer = f"{history.numerator} / {history.index_visits} / {history.all_visits}"
+    lines = [
+        f"### {history.example}. {title[0].upper()}{title[1:]}",
+        "",
+        f"**{answer}**: {history.why}.",
+    ]
+    if history.other_facts:
+        lines.append(f"Beside the visits: {history.other_facts}.")
+    lines.extend(
+        [
+            "",
+            "| visit | hospital | arrived | left | ended | index visit? | return |",
+            "|---|---|---|---|---|---|---|",
+        ]
+    )
+    lines.extend(_visit(visit) for visit in history.visits)
+    return [*lines, f"\nData complete to {history.data_through:%Y-%m-%d %H:%M:%S} UTC.\n"]
+
+
+def _visit(visit: Visit) -> str:
+    left = visit.departed_local or "not recorded"
+    ended = f"{visit.disposition or 'not known'}{' (planned)' if visit.is_planned else ''}"
+    index = visit.exclusion_reason or "yes"
+    returned = (
+        "" if visit.elapsed_seconds is None else f"{visit.return_visit} after {_clock(visit)}"
+    )
+    return (
+        f"| {visit.key} | {visit.hospital} | {visit.arrived_local} | {left} | {ended} "
+        f"| {index} | {returned} |"
+    )
+
+
+def _clock(visit: Visit) -> str:
+    minutes, seconds = divmod(visit.elapsed_seconds or 0, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02} h"

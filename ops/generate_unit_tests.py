@@ -1,0 +1,115 @@
+"""Turn the worked histories of ED returns into dbt unit tests and the page of definitions.
+
+`python -m ops.generate_unit_tests` writes them; with `--check` it only says whether the committed
+files are what the histories give.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from governance.settings import PROJECT_ROOT
+from ops.definitions_page import definitions_page
+from ops.unit_test_steps import Row, UnitTest, Value, unit_tests
+from ops.worked_histories import load_histories
+
+UNIT_TESTS = PROJECT_ROOT / "models" / "unit_tests" / "ed_returns"
+DEFINITIONS = PROJECT_ROOT / "docs" / "definitions" / "ed_returns.md"
+MAXIMUM_LINES = 300
+HEADER = [
+    "# Written by `python -m ops.generate_unit_tests` from tests/histories: change those.",
+    "version: 2",
+    "unit_tests:",
+]
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; fail where a file is out of date.")
+def main(check: bool) -> None:
+    """Write the unit tests and the definitions page from the worked histories."""
+    wanted = generated_files()
+    present = {*UNIT_TESTS.glob("*.yml"), *([DEFINITIONS] if DEFINITIONS.exists() else [])}
+    stale = sorted(
+        path
+        for path in present | set(wanted)
+        if path not in wanted or not path.exists() or path.read_text("utf-8") != wanted[path]
+    )
+    names = ", ".join(str(path.relative_to(PROJECT_ROOT)) for path in stale)
+    if check and stale:
+        raise click.ClickException(
+            f"{names}: not what tests/histories gives: run `python -m ops.generate_unit_tests`."
+        )
+    for path in stale:
+        if path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted[path], encoding="utf-8")
+        else:
+            path.unlink()
+    click.echo(f"Written: {names}." if stale else "Unit tests and definitions are up to date.")
+
+
+def generated_files() -> dict[Path, str]:
+    """Every generated file with the text it must have."""
+    histories = load_histories()
+    files = {DEFINITIONS: definitions_page(histories)}
+    tests = unit_tests(histories)
+    for model, group in itertools.groupby(tests, key=lambda test: test.model):
+        for number, text in enumerate(_files_of([render(test) for test in group]), start=1):
+            files[UNIT_TESTS / f"_{model}__unit_tests_{number}.yml"] = text
+    return files
+
+
+def _files_of(rendered: list[list[str]]) -> list[str]:
+    """Pack the tests of one model into files that a reader can still scroll through."""
+    files: list[list[str]] = []
+    for lines in rendered:
+        if not files or len(files[-1]) + len(lines) > MAXIMUM_LINES:
+            files.append(list(HEADER))
+        files[-1].extend(lines)
+    return ["\n".join(lines) + "\n" for lines in files]
+
+
+def render(test: UnitTest) -> list[str]:
+    """One unit test as lines of YAML."""
+    lines = [
+        f"  - name: {test.name}",
+        f"    model: {test.model}",
+        f'    description: "{test.description}"',
+        "    given:",
+    ]
+    for name, rows in test.given.items():
+        lines.append(f"      - input: ref('{name}')")
+        lines.extend("        " + line for line in _rows_yaml(rows))
+    lines.append("    expect:")
+    lines.extend("      " + line for line in _rows_yaml(test.expect))
+    return lines
+
+
+def _rows_yaml(rows: list[Row]) -> list[str]:
+    if not rows:
+        return ["rows: []"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([_text(value) for value in row.values()] for row in rows)
+    return ["format: csv", "rows: |", *("  " + line for line in text.getvalue().splitlines())]
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,413 @@
+"""The steps from a worked history to dbt unit tests: inputs and outputs of each model.
+
+A dbt unit test looks at one model and its direct inputs: each history is therefore told step by
+step, the hand-derived answer of one step being the input of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from ops.worked_histories import SEEDS, History, Visit, read_rows
+
+HEADLINE = "ed_return_72h_admitted"
+ONE_HOUR = 3600
+
+Value = str | int | bool | datetime | None
+Row = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class UnitTest:
+    """One dbt unit test: rows per input, and the rows that must come out."""
+
+    name: str
+    model: str
+    description: str
+    given: dict[str, list[Row]]
+    expect: list[Row]
+
+
+def departures(history: History) -> list[Row]:
+    """Rows of int_ed_visits__departures."""
+    return [
+        {
+            "ed_visit_key": visit.key,
+            "person_key": visit.person,
+            "hospital_key": visit.hospital,
+            "lone_key": None if visit.person else visit.key,
+            "disposition_code": visit.disposition,
+            "is_planned": visit.is_planned,
+            "is_departure_known": visit.is_departure_known,
+            "arrived_at": visit.arrived_at,
+            "effective_departed_at": visit.effective_departed_at,
+            "arrived_month_on": visit.month_on,
+        }
+        for visit in history.visits
+    ]
+
+
+def registrations_in_legs(history: History) -> list[Row]:
+    """Rows of int_ed_visits__legs."""
+    return [
+        {**row, "leg_key": visit.leg, "leaving_rank": visit.leaving_rank}
+        for row, visit in zip(departures(history), history.visits, strict=True)
+    ]
+
+
+def leg_outcomes(history: History) -> list[Row]:
+    """Rows of int_ed_legs__outcomes; what a disposition allows comes from the seed."""
+    rules = {row["disposition_code"]: row for row in read_rows(SEEDS / "ed_disposition_rules.csv")}
+    rows: list[Row] = []
+    for key in history.legs():
+        last = history.leg(key)[0]
+        first = next(visit for visit in history.visits if visit.key == key)
+        rule = rules.get(last.disposition or "", {})
+        rows.append(
+            {
+                "leg_key": key,
+                "person_key": last.person,
+                "hospital_key": last.hospital,
+                "lone_key": None if last.person else key,
+                "last_visit_key": last.key,
+                "disposition_code": last.disposition,
+                "exclusion_code": rule.get("exclusion_code", "open") or None,
+                "is_planned": first.is_planned,
+                "is_departure_known": last.is_departure_known,
+                "can_be_index": rule.get("can_be_index", "false") == "true",
+                "can_be_return": rule.get("can_be_return", "true") == "true",
+                "is_admission": rule.get("is_admission", "false") == "true",
+                "is_transfer": rule.get("is_transfer", "false") == "true",
+                "is_death": rule.get("is_death", "false") == "true",
+                "arrived_at": first.arrived_at,
+                "departed_at": history.departed_at(key),
+            }
+        )
+    return rows
+
+
+def legs_in_stays(history: History) -> list[Row]:
+    """Rows of int_ed_legs__stays."""
+    return [
+        {
+            "leg_key": leg,
+            "stay_key": stay,
+            "is_last_leg": leg == history.stay(stay)[-1],
+        }
+        for stay in history.stays()
+        for leg in history.stay(stay)
+    ]
+
+
+def stay_outcomes(history: History) -> list[Row]:
+    """Rows of int_ed_stays__outcomes."""
+    rows: list[Row] = []
+    for stay in history.stays():
+        first = next(visit for visit in history.visits if visit.key == stay)
+        last_leg = history.stay(stay)[-1]
+        last = history.leg(last_leg)[0]
+        rows.append(
+            {
+                "stay_key": stay,
+                "person_key": first.person,
+                "index_visit_key": last.key,
+                "outcome_code": first.outcome,
+                "is_planned": first.is_planned,
+                "is_departure_known": last.is_departure_known,
+                "is_index": last.exclusion_reason is None,
+                "is_return_candidate": first.may_return,
+                "started_at": first.arrived_at,
+                "index_arrived_at": min(visit.arrived_at for visit in history.leg(last_leg)),
+                "index_departed_at": history.departed_at(last_leg),
+            }
+        )
+    return rows
+
+
+def index_visits(history: History) -> list[Row]:
+    """Rows of fct_ed_returns, as far as measures look at them."""
+    rows: list[Row] = []
+    for stay in history.index_stays():
+        leg = history.stay(stay)[-1]
+        index = history.leg(leg)[0]
+        returned = _return_of(history, index)
+        rows.append(
+            {
+                "index_visit_key": index.key,
+                "return_visit_key": index.return_visit,
+                "hospital_key": index.hospital,
+                "return_hospital_key": returned.hospital if returned else None,
+                "return_outcome_code": returned.outcome if returned else None,
+                "elapsed_seconds": index.elapsed_seconds,
+                "follow_up_seconds": history.follow_up_seconds(leg),
+                "is_return_admitted": bool(returned and returned.outcome == "admitted"),
+                "index_month_on": _first(history, leg).month_on,
+            }
+        )
+    return rows
+
+
+def _return_of(history: History, index: Visit) -> Visit | None:
+    return next((visit for visit in history.visits if visit.key == index.return_visit), None)
+
+
+def _first(history: History, leg: str) -> Visit:
+    return next(visit for visit in history.visits if visit.key == leg)
+
+
+def measured(history: History) -> list[Row]:
+    """Rows of fct_ed_measured_returns: none where the history's answer has no index visits."""
+    return [
+        {
+            "measure_code": HEADLINE,
+            "index_visit_key": row["index_visit_key"],
+            "hospital_key": row["hospital_key"],
+            "is_counted": row["index_visit_key"] == history.attributed_visit,
+            "index_month_on": row["index_month_on"],
+        }
+        for row in index_visits(history)
+        if history.index_visits
+    ]
+
+
+def monthly_counts(history: History) -> list[Row]:
+    """Rows of rpt_ed_returns_monthly."""
+    counts: dict[tuple[str, str], list[int]] = {}
+    for leg in history.legs():
+        first = _first(history, leg)
+        row = counts.setdefault((first.hospital, first.month_on), [0, 0, 0])
+        row[2] += 1 if history.all_visits else 0
+    for item in measured(history):
+        row = counts[str(item["hospital_key"]), str(item["index_month_on"])]
+        row[0] += int(bool(item["is_counted"]))
+        row[1] += 1
+    return [
+        {
+            "hospital_key": hospital,
+            "month_on": month,
+            "numerator_count": numerator,
+            "index_visits_count": index,
+            "all_visits_count": visits,
+        }
+        for (hospital, month), (numerator, index, visits) in sorted(counts.items())
+    ]
+
+
+def pick(rows: list[Row], *columns: str) -> list[Row]:
+    """The same rows with fewer columns."""
+    return [{column: row[column] for column in columns} for row in rows]
+
+
+def departure_test(history: History) -> UnitTest | None:
+    """Where a departure is missing or impossible, or the month depends on the clock."""
+    unusual = any(
+        visit.departed_at is None
+        or visit.departed_at < visit.arrived_at
+        or f"{visit.arrived_at:%Y-%m}" != visit.arrived_local[:7]
+        for visit in history.visits
+    )
+    visits: list[Row] = [
+        {
+            "ed_visit_key": visit.key,
+            "registration_key": visit.person,
+            "hospital_key": visit.hospital,
+            "disposition_code": visit.disposition,
+            "is_planned": visit.is_planned,
+            "arrived_at": visit.arrived_at,
+            "disposition_at": visit.decided_at,
+            "departed_at": visit.departed_at,
+        }
+        for visit in history.visits
+    ]
+    zones = {visit.hospital: visit.time_zone for visit in history.visits}
+    persons = {visit.person for visit in history.visits if visit.person}
+    given: dict[str, list[Row]] = {
+        "stg_ehr__ed_visits": visits,
+        "int_registrations__persons": [
+            {"registration_key": person, "person_key": person} for person in sorted(persons)
+        ],
+        "stg_ehr__hospitals": [
+            {"hospital_key": hospital, "time_zone": zone} for hospital, zone in zones.items()
+        ],
+    }
+    return _test(history, "int_ed_visits__departures", given, departures(history), unusual)
+
+
+def legs_test(history: History) -> UnitTest | None:
+    """Where registrations at one hospital touch, overlap or lie close together."""
+    near = any(
+        earlier is not later
+        and earlier.hospital == later.hospital
+        and 0 <= (later.arrived_at - earlier.arrived_at).total_seconds()
+        and (later.arrived_at - earlier.effective_departed_at).total_seconds() <= ONE_HOUR
+        for earlier in history.visits
+        for later in history.visits
+    )
+    given = {"int_ed_visits__departures": departures(history)}
+    expect = pick(registrations_in_legs(history), "ed_visit_key", "leg_key", "leaving_rank")
+    return _test(history, "int_ed_visits__legs", given, expect, near)
+
+
+def leg_outcomes_test(history: History) -> UnitTest | None:
+    """Where registrations were joined: which of them has the last word."""
+    joined = len(history.legs()) < len(history.visits)
+    given = {
+        "int_ed_visits__legs": registrations_in_legs(history),
+        "ed_disposition_rules": _seed_rows("ed_disposition_rules"),
+    }
+    columns = ("leg_key", "last_visit_key", "disposition_code", "exclusion_code", "departed_at")
+    expect = pick(leg_outcomes(history), *columns)
+    return _test(history, "int_ed_legs__outcomes", given, expect, joined)
+
+
+def stays_test(history: History) -> UnitTest | None:
+    """Where somebody was transferred."""
+    transferred = any(visit.disposition == "transferred" for visit in history.visits)
+    given = {
+        "int_ed_legs__outcomes": leg_outcomes(history),
+        "ed_return_rules": _seed_rows("ed_return_rules"),
+    }
+    return _test(history, "int_ed_legs__stays", given, legs_in_stays(history), transferred)
+
+
+def stay_outcomes_test(history: History) -> UnitTest | None:
+    """Where a stay has several legs, or may be no index visit or no return."""
+    telling = len(history.stays()) < len(history.legs()) or any(
+        visit.may_return is False or visit.exclusion_reason in ("open", "no_departure")
+        for visit in history.visits
+    )
+    given = {
+        "int_ed_legs__outcomes": leg_outcomes(history),
+        "int_ed_legs__stays": legs_in_stays(history),
+    }
+    columns = ("stay_key", "index_visit_key", "outcome_code", "is_index", "is_return_candidate")
+    expect = pick(stay_outcomes(history), *columns)
+    return _test(history, "int_ed_stays__outcomes", given, expect, telling)
+
+
+def returns_test(history: History) -> UnitTest | None:
+    """Every history with an index visit: which return it has."""
+    given = {"int_ed_stays__outcomes": stay_outcomes(history)}
+    expect: list[Row] = []
+    for stay in history.index_stays():
+        index = history.leg(history.stay(stay)[-1])[0]
+        expect.append({"stay_key": stay, "return_stay_key": index.return_visit})
+    return _test(history, "int_ed_stays__returns", given, expect, bool(expect))
+
+
+def follow_up_test(history: History) -> UnitTest | None:
+    """Where a death, or the end of the data, decides."""
+    died = any(visit.disposition == "died" for visit in history.visits)
+    given: dict[str, list[Row]] = {
+        "int_ed_legs__outcomes": leg_outcomes(history),
+        "int_persons__attributes": [
+            {"person_key": history.visits[0].person, "deceased_on": str(history.died_on)}
+            for _ in range(1 if history.died_on else 0)
+        ],
+        "int_snapshots__completeness": [{"data_through_at": history.data_through}],
+    }
+    expect: list[Row] = [
+        {"leg_key": leg, "follow_up_seconds": history.follow_up_seconds(leg)}
+        for leg in history.legs()
+    ]
+    decides = died or bool(history.died_on) or not history.all_visits or "exactly" in history.name
+    return _test(history, "int_ed_legs__follow_up", given, expect, decides)
+
+
+def measured_test(history: History) -> UnitTest | None:
+    """Every history with an index visit that has a return, or is not followed."""
+    rows = index_visits(history)
+    telling = any(row["return_visit_key"] for row in rows) or not history.index_visits
+    given: dict[str, list[Row]] = {
+        "fct_ed_returns": rows,
+        "ed_return_measures": _headline(),
+        "dim_diagnosis_groups": [],
+    }
+    expect = pick(measured(history), "measure_code", "index_visit_key", "is_counted")
+    return _test(history, "fct_ed_measured_returns", given, expect, bool(rows) and telling)
+
+
+def monthly_test(history: History) -> UnitTest | None:
+    """Every history: the counts by hospital and month."""
+    visits: list[Row] = [
+        {
+            "ed_visit_key": visit.key,
+            "hospital_key": visit.hospital,
+            "follow_up_seconds": history.follow_up_seconds(visit.leg),
+            "is_duplicate_registration": visit.leaving_rank > 1,
+            "leg_arrived_month_on": _first(history, visit.leg).month_on,
+        }
+        for visit in history.visits
+    ]
+    given: dict[str, list[Row]] = {
+        "fct_ed_visits": visits,
+        "fct_ed_measured_returns": measured(history),
+        "ed_return_measures": _headline(),
+        "dim_snapshots": [{"data_through_at": history.data_through}],
+    }
+    return _test(history, "rpt_ed_returns_monthly", given, monthly_counts(history), True)
+
+
+def reasons_tests(histories: list[History]) -> Iterator[UnitTest]:
+    """For each reason to be no index visit, the first history that shows it."""
+    seen: set[str | None] = set()
+    for history in histories:
+        reasons = {visit.exclusion_reason for visit in history.visits}
+        if reasons <= seen:
+            continue
+        seen |= reasons
+        given = {
+            "int_ed_visits__legs": registrations_in_legs(history),
+            "int_ed_legs__outcomes": leg_outcomes(history),
+            "int_ed_legs__stays": legs_in_stays(history),
+            "int_ed_stays__outcomes": stay_outcomes(history),
+        }
+        expect: list[Row] = [
+            {"ed_visit_key": visit.key, "index_exclusion_reason": visit.exclusion_reason}
+            for visit in history.visits
+        ]
+        test = _test(history, "int_ed_visits__exclusions", given, expect, True)
+        if test:
+            yield test
+
+
+def _headline() -> list[Row]:
+    return [row for row in _seed_rows("ed_return_measures") if row["measure_code"] == HEADLINE]
+
+
+def _seed_rows(seed: str) -> list[Row]:
+    wordy = ("source", "verified", "definition", "measure_name", "unit")
+    return [
+        {name: value or None for name, value in row.items() if name not in wordy}
+        for row in read_rows(SEEDS / f"{seed}.csv")
+    ]
+
+
+def _test(
+    history: History, model: str, given: dict[str, list[Row]], expect: list[Row], is_wanted: bool
+) -> UnitTest | None:
+    if not is_wanted:
+        return None
+    description = f"History {history.example}: {history.why}."
+    return UnitTest(history.name, model, description, given, expect)
+
+
+STEPS: tuple[Callable[[History], UnitTest | None], ...] = (
+    departure_test,
+    legs_test,
+    leg_outcomes_test,
+    stays_test,
+    stay_outcomes_test,
+    returns_test,
+    follow_up_test,
+    measured_test,
+    monthly_test,
+)
+
+
+def unit_tests(histories: list[History]) -> list[UnitTest]:
+    """All unit tests that the histories give, model by model."""
+    tests = [test for step in STEPS for history in histories if (test := step(history))]
+    return tests + list(reasons_tests(histories))

@@ -1,0 +1,135 @@
+"""The worked book of claims (tests/worked_books/claims), and a lake made straight from rows."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from extract.contracts import SourceContract, load_contracts
+from governance.settings import PROJECT_ROOT
+from tests.helpers.operational import contract
+
+BOOK = Path(__file__).resolve().parent.parent / "worked_books" / "claims"
+TAKEN_AT = datetime(2024, 7, 10, 12, tzinfo=UTC)
+TABLES = (
+    "payers",
+    "members",
+    "coverages",
+    "claims",
+    "claim_lines",
+    "remittances",
+    "remittance_adjustments",
+)
+# The claims marts with all they stand on, and nothing of other services.
+SELECTION = ("path:seeds/code_systems", "stg_billing__members", "+path:models/marts/claims")
+
+Row = dict[str, Any]
+Content = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def read_rows(name: str) -> list[dict[str, str | None]]:
+    """The rows of one file of the book; an empty field is null."""
+    with (BOOK / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        return [{key: value or None for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def load_book() -> dict[str, list[Row]]:
+    """The billing tables of the book, every value in its operational type."""
+    content: dict[str, list[Row]] = {}
+    for table in TABLES:
+        types = contract("billing")[table]
+        content[table] = [
+            {name: typed(value, types[name]) for name, value in row.items() if name != "why"}
+            for row in read_rows(table)
+        ]
+    return content
+
+
+def typed(value: str | None, kind: str) -> Any:
+    """A field of a CSV file as a value of a column type."""
+    if value is None:
+        return None
+    if kind in ("bigint", "int"):
+        return int(value)
+    if kind == "date":
+        return date.fromisoformat(value)
+    if kind == "timestamp":
+        return datetime.fromisoformat(value)
+    if kind == "boolean":
+        return value == "true"
+    return Decimal(value) if kind.startswith("decimal") else value
+
+
+def write_lake(home: Path, billing: Content, taken_at: datetime = TAKEN_AT) -> None:
+    """Write a snapshot as extraction would, with plain keys (``str`` of the row's) for tokens."""
+    snapshot = home / "lake" / "book"
+    for table, rows in billing.items():
+        write_table(snapshot, "billing", table, rows)
+    people = [
+        {
+            "source_name": "billing",
+            "registration_key": str(row["member_id"]),
+            "person_key": f"person-{row['member_id']}",
+            "link_method_code": "health_number",
+        }
+        for row in billing["members"]
+    ]
+    write_table(snapshot, "identity", "person_map", people)
+    itself = {"snapshot_id": "book", "taken_at": taken_at, "is_synthetic": True}
+    write_table(snapshot, "quality", "snapshots", [itself])
+    (home / "lake" / "current").symlink_to("book")
+
+
+@cache
+def _contracts() -> dict[str, SourceContract]:
+    return load_contracts(PROJECT_ROOT)
+
+
+def write_table(snapshot: Path, source: str, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one table of a snapshot as a single Parquet file."""
+    schema = _contracts()[source].tables[table].lake_schema
+    columns = [
+        pa.array([_stored(row.get(field.name), field.type) for row in rows], field.type)
+        for field in schema
+    ]
+    folder = snapshot / source / table
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table(columns, schema=schema), folder / "all.parquet")
+
+
+def _stored(value: Any, kind: pa.DataType) -> Any:
+    return str(value) if value is not None and pa.types.is_string(kind) else value
+
+
+def build(home: Path, *arguments: str) -> None:
+    """Run dbt on the claims models of an installation; its own target, so that runs never meet."""
+    environment = os.environ | {
+        "SCUTARI_HOME": str(home),
+        "DBT_PROFILES_DIR": str(PROJECT_ROOT),
+        "DBT_TARGET_PATH": str(home / "dbt" / "target"),
+        "DBT_LOG_PATH": str(home / "dbt" / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build"),
+            *(*arguments, "--select", *SELECTION),
+        ],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]

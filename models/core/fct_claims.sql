@@ -47,7 +47,7 @@ joined as (
         billed.has_unknown_target,
         billed.service_from_on,
         billed.service_to_on,
-        cast(date_trunc('month', billed.service_from_on) as date) as incurred_month_on,
+        {{ month_of('billed.service_from_on') }} as incurred_month_on,
         billed.first_received_on
     from billed
     inner join adjudicated

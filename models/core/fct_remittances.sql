@@ -35,7 +35,7 @@ final as (
         ) as other_adjustment_amount,
         coalesce(versions.is_current, false) as is_current,
         remittances.paid_on,
-        cast(date_trunc('month', remittances.paid_on) as date) as paid_month_on
+        {{ month_of('remittances.paid_on') }} as paid_month_on
     from remittances
     left join versions
         on remittances.claim_key = versions.claim_key

@@ -32,7 +32,12 @@ TABLES = (
     "remittance_adjustments",
 )
 # The claims marts with all they stand on, and nothing of other services.
-SELECTION = ("path:seeds/code_systems", "stg_billing__members", "+path:models/marts/claims")
+SELECTION = (
+    "path:seeds/code_systems",
+    "stg_billing__members",
+    "+dim_hospitals",
+    "+path:models/marts/claims",
+)
 
 Row = dict[str, Any]
 Content = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -86,6 +91,8 @@ def write_lake(home: Path, billing: Content, taken_at: datetime = TAKEN_AT) -> N
         for row in billing["members"]
     ]
     write_table(snapshot, "identity", "person_map", people)
+    hospital = {"hospital_id": "H1", "hospital_name": "Hospital 1", "time_zone": "UTC"}
+    write_table(snapshot, "ehr", "hospitals", [hospital])
     itself = {"snapshot_id": "book", "taken_at": taken_at, "is_synthetic": True}
     write_table(snapshot, "quality", "snapshots", [itself])
     (home / "lake" / "current").symlink_to("book")
@@ -124,7 +131,7 @@ def build(home: Path, *arguments: str) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build"),
-            *(*arguments, "--select", *SELECTION),
+            *(*arguments, "--indirect-selection", "cautious", "--select", *SELECTION),
         ],
         cwd=PROJECT_ROOT,
         env=environment,

@@ -68,7 +68,7 @@ def _encounters(world: World, rows: Ints) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class DiagnosisRows:
     """Diagnosis rows in the order of their keys."""
 
     parent: Ints  # key of the visit or encounter
@@ -81,8 +81,14 @@ class _Rows:
 
 def ed_diagnoses_chunks(world: World) -> Iterator[pa.Table]:
     """One row per diagnosis of an ED visit."""
+    rows = diagnoses_of_visits(world)
+    return _chunks(world, rows, "ed_visit_diagnoses", "visit_id", FIRST_ED_DIAGNOSIS)
+
+
+def diagnoses_of_visits(world: World) -> DiagnosisRows:
+    """Lay out the diagnoses of all ED visits in the order of their keys."""
     visits = world.visits
-    rows = _diagnosis_rows(
+    return _diagnosis_rows(
         world,
         parent=world.written.id_of_visit,
         person=visits.person,
@@ -92,7 +98,6 @@ def ed_diagnoses_chunks(world: World) -> Iterator[pa.Table]:
         hospital=visits.hospital,
         chronic_share=0.05 if world.plan.is_thin else 0.45,
     )
-    return _chunks(world, rows, "ed_visit_diagnoses", "visit_id", FIRST_ED_DIAGNOSIS)
 
 
 def ward_diagnoses_chunks(world: World) -> Iterator[pa.Table]:
@@ -121,7 +126,7 @@ def _diagnosis_rows(
     recorded: Ints,
     hospital: Ints,
     chronic_share: float,
-) -> _Rows:
+) -> DiagnosisRows:
     """Put main and secondary diagnoses of every visit in one order; add a few deleted ones."""
     coded = np.flatnonzero(main != NOTHING)
     rows, ranks, values, gone = [coded], [np.zeros(len(coded))], [main[coded]], []
@@ -146,7 +151,7 @@ def _diagnosis_rows(
     sequence = _sequence(row, gone)
     # Hospitals differ in whether they write the dot; so do clerks, now and then.
     undotted = (hospital[row] % 2 == 1) ^ world.draw.chance("dot_slip", row, 0.03)
-    return _Rows(
+    return DiagnosisRows(
         parent=parent[row],
         sequence=sequence,
         code=code + undotted * len(ALL_CODES),
@@ -165,7 +170,7 @@ def _sequence(row: Ints, gone: np.ndarray) -> Ints:
 
 
 def _chunks(
-    world: World, rows: _Rows, table: str, parent_column: str, first_key: int
+    world: World, rows: DiagnosisRows, table: str, parent_column: str, first_key: int
 ) -> Iterator[pa.Table]:
     for part in chunks(len(rows.parent)):
         ids = first_key + np.arange(part.start, part.stop)

@@ -27,7 +27,8 @@ def write_database(
     tables: Iterable[tuple[str, Chunks]],
     zones: tuple[str, ...],
     progress: Callable[[str], None],
-    finish: Callable[[sqlite3.Connection], None] | None = None,
+    *,
+    statements: Iterable[str] = (),
 ) -> dict[str, int]:
     """Write one operational database; whoever reads the old file meanwhile keeps it.
 
@@ -37,7 +38,7 @@ def write_database(
         tables: each table's name and its rows, in chunks with a ``_zone`` column.
         zones: what ``_zone`` points at.
         progress: is told about every table written.
-        finish: last changes inside the transaction.
+        statements: last changes inside the transaction.
 
     Returns:
         Rows per table.
@@ -54,8 +55,8 @@ def write_database(
         for name, rows in tables:
             counts[name] = _write_table(connection, TABLES[source][name], rows, zones)
             progress(f"{source}.{name}: {counts[name]:,} rows")
-        if finish is not None:
-            finish(connection)
+        for statement in statements:
+            connection.execute(statement)
         connection.execute("COMMIT")
     finally:
         connection.close()

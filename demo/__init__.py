@@ -1,0 +1,1 @@
+"""A synthetic hospital network, written into operational databases with its planted truth."""

@@ -16,11 +16,11 @@ from demo.conditions import (
     draw_codes,
     draw_conditions,
 )
-from demo.draw import Bools, Draw, Ints
+from demo.draw import Bools, Draw, Floats, Ints
 from demo.ed import NOTHING, Visits, positions_of
 from demo.episodes import People, row_numbers
 from demo.inpatient import Stays
-from demo.plans import Plan
+from demo.plans import Plan, PlanError
 from demo.templates import TEMPLATES, Disposition
 from demo.zones import DAY
 
@@ -73,13 +73,24 @@ def assign_conditions(plan: Plan, draw: Draw, people: People, visits: Visits, pa
     band = np.digitize(years, [18.0, 65.0])
     is_admitted = visits.disposition == int(Disposition.ADMITTED)
     everything = np.ones(len(CONDITIONS), dtype=np.bool_)
-    condition = draw_conditions(draw, "condition", visits.number, band, is_admitted, everything)
+    condition = draw_conditions(
+        draw, "condition", visits.number, band=band, is_admitted=is_admitted, allowed=everything
+    )
     _assign_planned(visits, condition)
     plain = everything if plan.is_censored else GROUP_OF == 0
-    _assign_other_pairs(draw, visits, band, condition, pairs, plain)
+    _assign_other_pairs(draw, visits, band=band, condition=condition, pairs=pairs, allowed=plain)
     chosen = np.flatnonzero(pairs.is_numerator)
     wanted = _allocate(plan, draw, years[pairs.last[chosen]], visits.number[pairs.last[chosen]])
-    _assign_numerator(plan, draw, visits, band, condition, pairs, chosen, wanted)
+    _assign_numerator(
+        plan,
+        draw,
+        visits,
+        band=band,
+        condition=condition,
+        pairs=pairs,
+        chosen=chosen,
+        wanted=wanted,
+    )
     return condition
 
 
@@ -88,20 +99,25 @@ def _assign_planned(visits: Visits, condition: Ints) -> None:
 
 
 def _assign_other_pairs(
-    draw: Draw, visits: Visits, band: Ints, condition: Ints, pairs: Pairs, allowed: Bools
+    draw: Draw, visits: Visits, *, band: Ints, condition: Ints, pairs: Pairs, allowed: Bools
 ) -> None:
     """Return for the same reason, mostly; and, where counts are exact, for no planted group."""
     others = ~pairs.is_numerator
     index, last = pairs.index[others], pairs.last[others]
     ends_admitted = visits.disposition[last] == int(Disposition.ADMITTED)
     drawn = draw_conditions(
-        draw, "return_condition", visits.number[last], band[last], ends_admitted, allowed
+        draw,
+        "return_condition",
+        visits.number[last],
+        band=band[last],
+        is_admitted=ends_admitted,
+        allowed=allowed,
     )
     same = draw.chance("same_reason", visits.number[last], 0.6) & ~ends_admitted
     condition[last] = np.where(same, condition[index], drawn)
 
 
-def _allocate(plan: Plan, draw: Draw, years: np.ndarray, rows: Ints) -> Ints:
+def _allocate(plan: Plan, draw: Draw, years: Floats, rows: Ints) -> Ints:
     """Give each planted group as many pairs as the plan asks for; returns group numbers."""
     wanted = np.zeros(len(rows), dtype=np.int64)
     rank = draw.uniform("group_rank", rows)
@@ -114,7 +130,7 @@ def _allocate(plan: Plan, draw: Draw, years: np.ndarray, rows: Ints) -> Ints:
     for name, count, fits in bounds:
         free = np.flatnonzero(fits & (wanted == 0))
         if len(free) < count:
-            raise ValueError(f"the network is too small for {count} planted returns with {name}")
+            raise PlanError(plan.visits)
         wanted[free[np.argsort(rank[free], kind="stable")[:count]]] = GROUPS.index(name)
     return wanted
 
@@ -123,6 +139,7 @@ def _assign_numerator(
     plan: Plan,
     draw: Draw,
     visits: Visits,
+    *,
     band: Ints,
     condition: Ints,
     pairs: Pairs,
@@ -141,13 +158,17 @@ def _assign_numerator(
             draw,
             "index_condition",
             rows[part],
-            band[index[part]],
-            np.zeros(int(part.sum()), np.bool_),
-            allowed,
+            band=band[index[part]],
+            is_admitted=np.zeros(int(part.sum()), np.bool_),
+            allowed=allowed,
         )
-    plain = GROUP_OF == 0
     condition[last] = draw_conditions(
-        draw, "return_condition", visits.number[last], band[last], np.ones_like(part), plain
+        draw,
+        "return_condition",
+        visits.number[last],
+        band=band[last],
+        is_admitted=np.ones_like(is_abdominal),
+        allowed=GROUP_OF == 0,
     )
     for number, name in enumerate(GROUPS[1:], start=1):
         members = np.flatnonzero(GROUP_OF == number)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from demo.diagnoses import FIRST_ED_DIAGNOSIS, diagnoses_of_visits
-from demo.ehr_tables import FIRST_PATIENT
 from demo.clinical import FIRST_MEDICATION, FIRST_OBSERVATION, FIRST_PROCEDURE
-from demo.world import World
+from demo.diagnoses import FIRST_ED_DIAGNOSIS, diagnoses_of_visits
+from demo.world import FIRST_PATIENT, World
 
 CODE, INSTANT, NUMBER = "code_outside_its_system", "unreadable_instant", "unreadable_number"
 

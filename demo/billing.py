@@ -8,7 +8,7 @@ import numpy as np
 
 from demo.columns import NOTHING
 from demo.conditions import SEVERITY
-from demo.draw import Bools, Draw, Ints
+from demo.draw import Bools, Draw, Floats, Ints
 from demo.inpatient import EMERGENCY
 from demo.people import DEFECTS, true_health_numbers
 from demo.templates import Disposition
@@ -90,7 +90,7 @@ class Claims:
     service_from: Ints
     service_to: Ints
     received: Ints
-    level: np.ndarray
+    level: Floats
 
     def __len__(self) -> int:
         return len(self.chain)
@@ -98,7 +98,8 @@ class Claims:
     @property
     def survives(self) -> Bools:
         """Whether the version's charges stand: neither replaced, voided nor itself a void."""
-        return (self.superseded == NOTHING) & (self.frequency != VOIDS)
+        survives: Bools = (self.superseded == NOTHING) & (self.frequency != VOIDS)
+        return survives
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Events:
     diagnosis: Ints
     starts: Ints
     ends: Ints
-    level: np.ndarray
+    level: Floats
 
 
 def plan_members(world: World) -> Members:
@@ -192,18 +193,25 @@ def plan_claims(world: World, members: Members, spells: Spells) -> Claims:
     """Bill the members' visits and stays, and correct some of the claims later."""
     draw = world.draw
     events = _events(world, members)
-    kinds = []
-    for kind, share in ((INSTITUTIONAL, 0.95), (PROFESSIONAL, 0.5)):
-        is_billed = draw.chance(f"billed/{kind}", events.number, share)
-        kinds.append((np.flatnonzero(is_billed), kind))
-    event = np.concatenate([rows for rows, _ in kinds])
-    kind = np.concatenate([np.full(len(rows), k) for rows, k in kinds])
+    facility = np.flatnonzero(draw.chance("billed/0", events.number, 0.95))
+    physician = np.flatnonzero(draw.chance("billed/1", events.number, 0.5))
+    event = np.concatenate([facility, physician])
+    kind = np.repeat([INSTITUTIONAL, PROFESSIONAL], [len(facility), len(physician)])
     chain_number = 2 * events.number[event] + kind
     sequence = draw.choice("chain", chain_number, _CHAIN_SHARES)
     is_long = events.is_inpatient[event] & (events.ends[event] - events.starts[event] > 8)  # noqa: PLR2004
     is_interim = is_long & (kind == INSTITUTIONAL) & draw.chance("interim", chain_number, 0.2)
     sequence = np.where(is_interim, _INTERIM, sequence)
-    return _versions(world, members, spells, events, event, kind, chain_number, sequence)
+    return _versions(
+        world,
+        members,
+        spells,
+        events,
+        event=event,
+        kind=kind,
+        chain_number=chain_number,
+        sequence=sequence,
+    )
 
 
 def _versions(
@@ -211,6 +219,7 @@ def _versions(
     members: Members,
     spells: Spells,
     events: Events,
+    *,
     event: Ints,
     kind: Ints,
     chain_number: Ints,
@@ -224,12 +233,12 @@ def _versions(
         frequency_of[row, : len(codes)] = [FREQUENCIES.index(code) for code in codes]
     received = events.ends[event] + draw.between("received", chain_number, 3, 25)
     rows, versions, dates = [], [], []
-    for version in range(_VERSIONS_MAX):
-        if version:
-            received = received + draw.between(f"received/{version}", chain_number, 25, 70)
-        present = (frequency_of[sequence, version] != NOTHING) & (received <= last_day)
+    for edition in range(_VERSIONS_MAX):
+        if edition:
+            received = received + draw.between(f"received/{edition}", chain_number, 25, 70)
+        present = (frequency_of[sequence, edition] != NOTHING) & (received <= last_day)
         rows.append(np.flatnonzero(present))
-        versions.append(np.full(len(rows[-1]), version))
+        versions.append(np.full(len(rows[-1]), edition))
         dates.append(received[present])
     chain, version, received = (np.concatenate(part) for part in (rows, versions, dates))
     order = np.lexsort((version, chain, received))

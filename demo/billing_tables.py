@@ -74,7 +74,12 @@ class Book:
     def answers(self) -> tuple[Advices, Adjustments]:
         """Payment advices and their adjustments."""
         return adjudicate(
-            self.world, self.members, self.spells, self.claims, self.lines, self.totals
+            self.world,
+            self.members,
+            self.spells,
+            self.claims,
+            lines=self.lines,
+            totals=self.totals,
         )
 
     def tables(self) -> list[tuple[str, Iterator[pa.Table]]]:

@@ -28,6 +28,8 @@ from demo.zones import DAY
 HOUR = 3_600
 FIRST_OBSERVATION, FIRST_MEDICATION, FIRST_PROCEDURE = 300_000_001, 400_000_001, 450_000_001
 _ANY: tuple[str, ...] = ()
+# Share of those concerned, their conditions, on a ward or not, the chronic condition asked for.
+_Entry = tuple[float, tuple[str, ...], bool, int | None]
 
 
 @dataclass(frozen=True)
@@ -151,17 +153,14 @@ class _Wards:
         self.visits = np.flatnonzero((visits.triaged != NOTHING) & is_kept)
         self.stays = np.flatnonzero(is_kept[stays.visit])
 
-    def acts(
-        self, name: str, entries: list[tuple[float, tuple[str, ...], bool, int | None]]
-    ) -> _Acts:
+    def acts(self, name: str, entries: list[_Entry]) -> _Acts:
         """Draw who has what done.
 
         Args:
             name: the table.
-            entries: share of those concerned, their conditions, whether on a ward, and the chronic
-                condition that is asked for, if any.
+            entries: what may be done to whom.
         """
-        parts = [self._entry(name, place, *entry) for place, entry in enumerate(entries)]
+        parts = [self._entry(name, place, entry) for place, entry in enumerate(entries)]
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         visit, stay, at, entry, row = columns
         cut = feed_instants(self.world.plan)[self.world.visits.hospital[visit]]
@@ -173,12 +172,10 @@ class _Wards:
         self,
         name: str,
         place: int,
-        share: float,
-        conditions: tuple[str, ...],
-        on_ward: bool,
-        chronic: int | None,
+        entry: _Entry,
     ) -> tuple[Ints, Ints, Ints, Ints, Ints]:
         world, draw = self.world, self.world.draw
+        share, conditions, on_ward, chronic = entry
         stay = self.stays if on_ward else np.full(len(self.visits), NOTHING)
         visit = world.stays.visit[self.stays] if on_ward else self.visits
         number = world.visits.number[visit]
@@ -269,8 +266,8 @@ def _results(world: World, acts: _Acts, part: slice, tests: tuple[Test, ...]) ->
     limits = np.array([test.limits for test in tests])[entry]
     value = np.clip(value, limits[:, 0], limits[:, 1])
     places = np.array([test.decimals for test in tests])[entry]
-    written = np.rint(value * 10.0**places).astype(np.int64)
-    return written * 10 ** (4 - places)
+    written: Ints = np.rint(value * 10.0**places).astype(np.int64) * 10 ** (4 - places)
+    return written
 
 
 def medications_chunks(world: World) -> Iterator[pa.Table]:

@@ -1,8 +1,8 @@
 """What people come with: complaints, and the ICD-10-CM diagnoses behind them.
 
-One entry per condition: its complaint, its diagnoses in the ED and on discharge from a ward, and how
-often it is met among children, adults and people over 64, sent home or admitted. The proportions are
-invented but shaped like a department's: the demo is not a source of clinical facts.
+One entry per condition: its complaint, its diagnoses in the ED and on discharge from a ward, and
+how often it is met among children, adults and people over 64, sent home or admitted. The
+proportions are invented but shaped like a department's: the demo is no source of clinical facts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Condition:
     group: str = ""
 
 
-def _c(
+def _c(  # noqa: PLR0917 - a table of conditions, one a line
     name: str,
     complaint: str,
     ed: str,
@@ -158,7 +158,7 @@ ALL_CODES = tuple(
 
 
 def draw_conditions(
-    draw: Draw, purpose: str, rows: Ints, band: Ints, is_admitted: Bools, allowed: Bools
+    draw: Draw, purpose: str, rows: Ints, *, band: Ints, is_admitted: Bools, allowed: Bools
 ) -> Ints:
     """Draw one condition per row.
 

@@ -19,7 +19,7 @@ from demo.columns import (
     stamp_columns,
 )
 from demo.conditions import ALL_CODES, CHRONIC
-from demo.draw import Ints
+from demo.draw import Bools, Ints
 from demo.inpatient import ADMISSION_TYPES, DISCHARGE_CODES, EMERGENCY
 from demo.world import (
     EMERGENCY_PROVIDERS,
@@ -129,7 +129,7 @@ def _diagnosis_rows(
 ) -> DiagnosisRows:
     """Put main and secondary diagnoses of every visit in one order; add a few deleted ones."""
     coded = np.flatnonzero(main != NOTHING)
-    rows, ranks, values, gone = [coded], [np.zeros(len(coded))], [main[coded]], []
+    rows, ranks, values = [coded], [np.zeros(len(coded))], [main[coded]]
     unknown = world.visits.is_unidentified[np.searchsorted(world.visits.number, number)]
     for position, (name, code, _) in enumerate(CHRONIC):
         told = world.draw.chance(f"told/{name}", number, chronic_share)
@@ -147,21 +147,21 @@ def _diagnosis_rows(
     row, rank = np.concatenate(rows), np.concatenate(ranks)
     order = np.lexsort((rank, parent[row]))
     row, gone = row[order], gone[order]
-    code = np.concatenate(values)[order]
+    codes_ = np.concatenate(values)[order]
     sequence = _sequence(row, gone)
     # Hospitals differ in whether they write the dot; so do clerks, now and then.
     undotted = (hospital[row] % 2 == 1) ^ world.draw.chance("dot_slip", row, 0.03)
     return DiagnosisRows(
         parent=parent[row],
         sequence=sequence,
-        code=code + undotted * len(ALL_CODES),
+        code=codes_ + undotted * len(ALL_CODES),
         recorded=recorded[row],
         hospital=hospital[row],
         deleted=np.where(gone, recorded[row] + 2 * DAY, NOTHING),
     )
 
 
-def _sequence(row: Ints, gone: np.ndarray) -> Ints:
+def _sequence(row: Ints, gone: Bools) -> Ints:
     """Number the standing diagnoses of a parent from 1; a deleted one had been the main one."""
     standing = np.cumsum(~gone)
     first = np.concatenate([[True], row[1:] != row[:-1]])

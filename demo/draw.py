@@ -56,7 +56,8 @@ class Draw:
         """Return positions in ``weights``, each drawn in proportion to its weight."""
         steps = np.cumsum(np.asarray(weights, dtype=np.float64))
         found = np.searchsorted(steps, self.uniform(purpose, rows) * steps[-1], side="right")
-        return np.minimum(found, len(steps) - 1).astype(np.int64)
+        place: Ints = np.minimum(found, len(steps) - 1).astype(np.int64)
+        return place
 
     def normal(self, purpose: str, rows: npt.NDArray[np.integer]) -> Floats:
         """Return standard normal numbers (Box-Muller)."""

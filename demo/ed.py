@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from demo.draw import Bools, Draw, Ints
+from demo.draw import Bools, Draw, Floats, Ints
 from demo.episodes import Episodes, People, row_numbers
 from demo.plans import Plan
 from demo.templates import STEPS_MAX, TEMPLATES, After, Disposition, Step, Template
@@ -72,7 +72,9 @@ def plan_visits(plan: Plan, draw: Draw, people: People, episodes: Episodes) -> V
     parts = []
     for number, template in enumerate(TEMPLATES):
         chosen = np.flatnonzero(episodes.template == number)
-        parts.extend(_Template(plan, draw, people, episodes, number, chosen).rows(template))
+        parts.extend(
+            _Template(plan, draw, people, episodes, number=number, chosen=chosen).rows(template)
+        )
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.argsort(columns["number"], kind="stable")
     visits = Visits(**{name: values[order] for name, values in columns.items()})
@@ -102,13 +104,15 @@ def _censor(plan: Plan, visits: Visits) -> Visits:
 def effective_departure(visits: Visits) -> Ints:
     """Return departure, else the decision on disposition, else arrival."""
     known = np.where(visits.departed != NOTHING, visits.departed, visits.decided)
-    return np.where(known != NOTHING, known, visits.arrived)
+    departure: Ints = np.where(known != NOTHING, known, visits.arrived)
+    return departure
 
 
 def feed_instants(plan: Plan) -> Ints:
     """Return how far each hospital's ED feed has come; the earliest is the plan's own."""
     steps = np.arange(len(plan.hospitals), dtype=np.int64) * 13 % 7
-    return plan.data_through_at + (steps - steps.min()) * 900
+    instants: Ints = plan.data_through_at + (steps - steps.min()) * 900
+    return instants
 
 
 class _Template:
@@ -120,6 +124,7 @@ class _Template:
         draw: Draw,
         people: People,
         episodes: Episodes,
+        *,
         number: int,
         chosen: Ints,
     ) -> None:
@@ -151,7 +156,14 @@ class _Template:
             is_planned = is_home & self.draw.chance("is_planned", rows, 0.012)
             is_unidentified = ~is_planned & self.draw.chance("is_unidentified", rows, 0.0025)
         arrived = self._arrival(rows, step, hospital)
-        times = self._times(rows, step, arrived, disposition, is_planned, is_single)
+        times = self._times(
+            rows,
+            step,
+            arrived,
+            disposition=disposition,
+            is_planned=is_planned,
+            is_single=is_single,
+        )
         self.arrived.append(arrived)
         self.effective.append(times["effective"])
         return {
@@ -175,7 +187,8 @@ class _Template:
         if is_single:
             elsewhere = self.people.goes_elsewhere[self.person]
             slot = (elsewhere & self.draw.chance("elsewhere", rows, 0.35)).astype(np.int64)
-        return self.people.hospitals[self.person, slot]
+        hospital: Ints = self.people.hospitals[self.person, slot]
+        return hospital
 
     def _disposition(self, rows: Ints, step: Step) -> Ints:
         if step.disposition != Disposition.MIX:
@@ -193,28 +206,33 @@ class _Template:
         return np.where(is_recorded, self.hospitals[step.sent_by], NOTHING)
 
     def _arrival(self, rows: Ints, step: Step, hospital: Ints) -> Ints:
-        share = self.draw.uniform("arrival", rows)
         if step.after == After.START:
             return self._first_arrival(rows, hospital)
         left = self.effective[step.anchor]
-        came = self.arrived[step.anchor]
-        if step.after == After.RETURN:
-            gap = 300 + np.floor((72 * HOURS - 300) * share**1.25).astype(np.int64)
-            if _has_step_between(self.number, step):
-                gap = 40 * HOURS + np.floor(32 * HOURS * share).astype(np.int64)
-            exactly = self.draw.chance("exactly_72_hours", rows, 0.004)
-            return left + np.where(exactly, 72 * HOURS, gap)
+        if step.after == After.TOUCH:
+            return left.copy()
+        if step.after == After.OVERLAP:
+            came = self.arrived[step.anchor]
+            share = self.draw.uniform("arrival", rows)
+            return came + 60 + np.floor((left - came - 120) * share).astype(np.int64)
+        return left + self._gap(rows, step)
+
+    def _gap(self, rows: Ints, step: Step) -> Ints:
+        """Draw the seconds between the anchor's departure and this arrival."""
+        share = self.draw.uniform("arrival", rows)
+        if step.after == After.BETWEEN:
+            return np.floor((4 + 16 * share) * HOURS).astype(np.int64)
+        if step.after == After.TRANSFER:
+            return np.floor((0.5 + 3 * share) * HOURS).astype(np.int64)
         if step.after == After.LATE:
             gap = 72 * HOURS + 1 + np.floor(88 * HOURS * share).astype(np.int64)
             just = self.draw.chance("one_second_late", rows, 0.01)
-            return left + np.where(just, 72 * HOURS + 1, gap)
-        if step.after == After.BETWEEN:
-            return left + np.floor((4 + 16 * share) * HOURS).astype(np.int64)
-        if step.after == After.TRANSFER:
-            return left + np.floor((0.5 + 3 * share) * HOURS).astype(np.int64)
-        if step.after == After.OVERLAP:
-            return came + 60 + np.floor((left - came - 120) * share).astype(np.int64)
-        return left.copy()
+            return np.where(just, 72 * HOURS + 1, gap)
+        gap = 300 + np.floor((72 * HOURS - 300) * share**1.25).astype(np.int64)
+        if _has_step_between(self.number, step):
+            gap = 40 * HOURS + np.floor(32 * HOURS * share).astype(np.int64)
+        exactly = self.draw.chance("exactly_72_hours", rows, 0.004)
+        return np.where(exactly, 72 * HOURS, gap)
 
     def _first_arrival(self, rows: Ints, hospital: Ints) -> Ints:
         hour = self.draw.choice("hour", rows, _HOUR_WEIGHTS)
@@ -230,6 +248,7 @@ class _Template:
         rows: Ints,
         step: Step,
         arrived: Ints,
+        *,
         disposition: Ints,
         is_planned: Bools,
         is_single: bool,
@@ -242,8 +261,12 @@ class _Template:
         share = self.draw.uniform("decision", rows)
         decided = arrived + np.floor(stay * (0.55 + 0.4 * share)).astype(np.int64)
         times = {
-            "triaged": _part(self.draw, "triage", rows, arrived, stay, 0.02, 0.12),
-            "seen": _part(self.draw, "physician", rows, arrived, stay, 0.15, 0.45),
+            "triaged": _part(
+                self.draw, "triage", rows, arrived, np.stack([0.02 * stay, 0.10 * stay])
+            ),
+            "seen": _part(
+                self.draw, "physician", rows, arrived, np.stack([0.15 * stay, 0.30 * stay])
+            ),
             "decided": decided,
             "departed": departed,
         }
@@ -270,11 +293,11 @@ def _has_step_between(template: int, step: Step) -> bool:
     return any(other.after == After.BETWEEN for other in steps) and step.after == After.RETURN
 
 
-def _part(
-    draw: Draw, purpose: str, rows: Ints, arrived: Ints, stay: Ints, low: float, high: float
-) -> Ints:
-    share = low + (high - low) * draw.uniform(purpose, rows)
-    return arrived + np.floor(stay * share).astype(np.int64)
+def _part(draw: Draw, purpose: str, rows: Ints, arrived: Ints, offset: Floats) -> Ints:
+    """Return an instant somewhere in a window of the stay; ``offset`` holds start and width."""
+    share = offset[0] + offset[1] * draw.uniform(purpose, rows)
+    instant: Ints = arrived + np.floor(share).astype(np.int64)
+    return instant
 
 
 def _stay_seconds(draw: Draw, rows: Ints, disposition: Ints, is_planned: Bools) -> Ints:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.draw import Bools, Draw, Floats, Ints
-from demo.plans import Plan
+from demo.plans import Plan, PlanError
 from demo.templates import NUMBER_OF, STEPS_MAX, TEMPLATES
 from demo.zones import day_number
 
@@ -84,13 +84,13 @@ def plan_episodes(plan: Plan, draw: Draw) -> tuple[People, Episodes]:
     )
     singles = plan.visits - multi_legs
     if singles < 0:
-        raise ValueError("the plan asks for more planted visits than there are visits")
+        raise PlanError(plan.visits)
     total = singles + sum(plan.counts.values())
     sizes = _episodes_per_person(plan, draw, total)
     people = plan_people(plan, draw, len(sizes))
     person = np.repeat(np.arange(len(sizes)), sizes)
     day, is_last = _days(plan, draw, person, sizes)
-    template = _assign_templates(plan, draw, people, person, day, is_last)
+    template = _assign_templates(plan, draw, people, person=person, day=day, is_last=is_last)
     return people, Episodes(person, day, is_last, template)
 
 
@@ -121,7 +121,7 @@ def _days(plan: Plan, draw: Draw, person: Ints, sizes: Ints) -> tuple[Ints, Bool
 
 
 def _assign_templates(
-    plan: Plan, draw: Draw, people: People, person: Ints, day: Ints, is_last: Bools
+    plan: Plan, draw: Draw, people: People, *, person: Ints, day: Ints, is_last: Bools
 ) -> Ints:
     """Give each planted template its episodes, more of them where returns are likelier."""
     ids = np.arange(len(person))
@@ -145,7 +145,7 @@ def _assign_templates(
             [NUMBER_OF[name] for name in names], [plan.counts[name] for name in names]
         )
         if len(free) < len(wanted):
-            raise ValueError("the network is too small for the templates of its plan")
+            raise PlanError(plan.visits)
         chosen = free[np.argpartition(rank[free], len(wanted) - 1)[: len(wanted)]]
         shuffled = chosen[np.argsort(draw.uniform("template_order", chosen))]
         template[shuffled] = wanted

@@ -95,9 +95,14 @@ def death_days(plan: Plan, draw: Draw, visits: Visits, stays: Stays, zones_of: I
     """
     died_at = np.full(int(visits.person.max()) + 1, NOTHING, dtype=np.int64)
     in_ed = (visits.disposition == int(Disposition.DIED)) & ~visits.is_unidentified
-    _note(plan, died_at, visits, np.flatnonzero(in_ed), visits.effective[in_ed], zones_of)
+
+    def note(rows: Ints, instants: Ints) -> None:
+        zone = zones_of[visits.hospital[rows]]
+        died_at[visits.person[rows]] = local_days(plan.zones, zone, instants)
+
+    note(np.flatnonzero(in_ed), visits.effective[in_ed])
     on_ward = (stays.discharge == _DIED) & (stays.discharged != NOTHING)
-    _note(plan, died_at, visits, stays.visit[on_ward], stays.discharged[on_ward], zones_of)
+    note(stays.visit[on_ward], stays.discharged[on_ward])
     has_stay: Bools = np.isin(np.arange(len(visits)), stays.visit)
     at_home = (
         (visits.template == 0)
@@ -110,13 +115,5 @@ def death_days(plan: Plan, draw: Draw, visits: Visits, stays: Stays, zones_of: I
     later = np.floor(draw.uniform("days_to_death", visits.number[at_home]) ** 2 * 25 * DAY)
     instant = visits.effective[at_home] + later.astype(np.int64)
     known = instant + 2 * DAY < plan.data_through_at
-    rows = np.flatnonzero(at_home)[known]
-    _note(plan, died_at, visits, rows, instant[known], zones_of)
+    note(np.flatnonzero(at_home)[known], instant[known])
     return died_at
-
-
-def _note(
-    plan: Plan, died_at: Ints, visits: Visits, rows: Ints, instants: Ints, zones_of: Ints
-) -> None:
-    zone = zones_of[visits.hospital[rows]]
-    died_at[visits.person[rows]] = local_days(plan.zones, zone, instants)

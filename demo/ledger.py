@@ -1,8 +1,8 @@
 """The truth that was planted, written beside the databases: what every count must come to.
 
 Read from the templates and the plan, not counted from the written rows: two rules of who is the
-same person stand beside each other. ``deterministic`` joins registrations by health number and birth
-date as typed; ``truth`` knows every person.
+same person stand beside each other. ``deterministic`` joins registrations by health number and
+birth date as typed; ``truth`` knows every person.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Ledger:
         visits = self.world.visits
         first, _, _ = _step_flags()
         step = first[visits.template, visits.step][self.legs]
-        return positions_of(visits)[visits.episode[self.legs] * STEPS_MAX + step]
+        starts: Ints = positions_of(visits)[visits.episode[self.legs] * STEPS_MAX + step]
+        return starts
 
     @cached_property
     def is_index(self) -> Bools:
@@ -96,13 +97,10 @@ class Ledger:
         visits = self.world.visits
         _, _, ends_stay = _step_flags()
         is_known = (visits.departed != NOTHING) | (visits.decided != NOTHING)
-        return (
-            ends_stay[visits.template, visits.step]
-            & (visits.disposition == int(Disposition.HOME))
-            & is_known
-            & ~visits.is_planned
-            & ~visits.is_unidentified
-        )
+        is_last: Bools = ends_stay[visits.template, visits.step]
+        is_home = visits.disposition == int(Disposition.HOME)
+        result: Bools = is_last & is_home & is_known
+        return result & ~visits.is_planned & ~visits.is_unidentified
 
     @cached_property
     def return_main(self) -> Ints:
@@ -127,17 +125,17 @@ class Ledger:
         """Whether health number and birth date join index and return of each pair."""
         registrations, pairs = self.world.registrations, self.world.pairs
         label = registrations.label[registrations.of_visit]
-        return label[pairs.index] == label[pairs.first]
+        found: Bools = label[pairs.index] == label[pairs.first]
+        return found
 
     def is_complete(self, rows: Ints, window_hours: int) -> Bools:
         """Return whether follow-up of the legs that end with these rows is complete."""
         visits, through = self.world.visits, self.world.plan.data_through_at
         died = np.where(visits.is_unidentified, NOTHING, self.world.died[visits.person])[rows]
-        return (
-            (visits.effective[rows] + window_hours * HOURS <= through)
-            | (visits.disposition[rows] == int(Disposition.DIED))
-            | ((died != NOTHING) & ((died + 1) * DAY <= through))
-        )
+        is_past: Bools = visits.effective[rows] + window_hours * HOURS <= through
+        died_here = visits.disposition[rows] == int(Disposition.DIED)
+        has_died: Bools = (died != NOTHING) & ((died + 1) * DAY <= through)
+        return has_died | is_past | died_here
 
     def return_years(self) -> Ints:
         """Return the person's completed years at each pair's return, by the birth date typed."""
@@ -311,7 +309,7 @@ def tally(cell: Ints, flag: Bools, size: int) -> pa.Array:
 
 
 def _year_and_day(day: Ints) -> tuple[Ints, Ints]:
-    """Return the year, and month × 100 + day of the month."""
+    """Return the year, and 100 x month + day of the month."""
     dates = day.astype("datetime64[D]")
     months = dates.astype("datetime64[M]")
     years = dates.astype("datetime64[Y]").astype(np.int64) + 1970

@@ -10,20 +10,21 @@ FEMALE = (
 ).split()
 MALE = (
     "James John Omar Luis Pedro Chen Arjun Samuel Thomas Peter Viktor Hassan Kofi David Michael"
-    " Robert Daniel Matthew Anthony Mark Paul Steven Andrew Kenneth George Joshua Kevin Brian Edward"
-    " Ronald Timothy Jason Jeffrey Ryan Gary Nicholas Eric Jonathan Stephen Larry Justin Scott"
-    " Brandon Benjamin Gregory Frank Raymond Walter"
+    " Robert Daniel Matthew Anthony Mark Paul Steven Andrew Kenneth George Joshua Kevin Brian"
+    " Edward Ronald Timothy Jason Jeffrey Ryan Gary Nicholas Eric Jonathan Stephen Larry Justin"
+    " Scott Brandon Benjamin Gregory Frank Raymond Walter"
 ).split()
 LAST = (
     "Smith Johnson Garcia Miller Davis Martinez Lopez Wilson Anderson Taylor Thomas Moore Jackson"
     " Martin Lee Thompson White Harris Clark Lewis Robinson Walker Young Allen King Wright Scott"
-    " Torres Nguyen Hill Flores Green Adams Nelson Baker Hall Rivera Campbell Mitchell Carter Roberts"
-    " Okafor Mensah Haddad Rahman Petrov Novak Kowalski Jensen Larsen Virtanen Schneider Fischer"
-    " Rossi Ferrari Dubois Moreau Tanaka Sato Kim Park Chowdhury Patel Singh Sharma Ibrahim Yilmaz"
+    " Torres Nguyen Hill Flores Green Adams Nelson Baker Hall Rivera Campbell Mitchell Carter"
+    " Roberts Okafor Mensah Haddad Rahman Petrov Novak Kowalski Jensen Larsen Virtanen"
+    " Schneider Fischer Rossi Ferrari Dubois Moreau Tanaka Sato Kim Park Chowdhury Patel Singh"
+    " Sharma Ibrahim Yilmaz"
     " O'Brien O'Connor MacDonald McCarthy St-Pierre García-López Müller Sørensen Lefèvre Nuñez"
     " Abernathy Bellweather Crowhurst Duckworth Eastwick Fairbairn Goldthwaite Hollis Inglewood"
-    " Jellicoe Kirkbride Lockwood Merriweather Northcote Oakhurst Pemberton Quillfeather Ravensworth"
-    " Sedgwick Thistlewood Underhill Vickery Wetherby Yardley Zimmerman"
+    " Jellicoe Kirkbride Lockwood Merriweather Northcote Oakhurst Pemberton Quillfeather"
+    " Ravensworth Sedgwick Thistlewood Underhill Vickery Wetherby Yardley Zimmerman"
 ).split()
 STREETS = (
     "Maple Oak Cedar Elm Pine Walnut Chestnut Spruce Birch Willow Lake River Hill Park Church Mill"

@@ -66,7 +66,7 @@ def plant_network(
         Rows per table, as ``source.table``.
 
     Raises:
-        ValueError: there are too few visits to hold what the plan plants.
+        PlanError: there are too few visits to hold what the plan plants.
     """
     plan = ontario_plan() if scale == "ontario" else default_plan(visits)
     return plant(plan, home, seed=seed, dsn=dsn, progress=progress)

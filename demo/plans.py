@@ -13,6 +13,16 @@ from demo.templates import TEMPLATES
 from demo.zones import utc_seconds
 
 
+class PlanError(ValueError):
+    """A network is too small to hold what its plan plants."""
+
+    def __init__(self, visits: int) -> None:
+        super().__init__(
+            f"A network of {visits:,} visits is too small for the histories that the demo plants:"
+            " ask for more (500 are enough)."
+        )
+
+
 @dataclass(frozen=True)
 class Hospital:
     """One hospital of the network.

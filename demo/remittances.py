@@ -1,7 +1,7 @@
 """Claim lines, and what the payers answered: payments, adjustments, denials, reversals.
 
-All money is whole cents. Of every advice that stands, billed = paid + patient responsibility + other
-adjustments, to the cent, by construction: the contractual adjustment is what remains.
+All money is whole cents. Of every advice that stands, billed = paid + patient responsibility +
+other adjustments, to the cent, by construction: the contractual adjustment is what remains.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from demo.billing import INSTITUTIONAL, SELF_PAY, VOIDS, Claims, Members, Spells, payer_on
 from demo.columns import NOTHING
-from demo.draw import Bools, Draw, Ints
+from demo.draw import Bools, Draw, Floats, Ints
 from demo.world import World
 from demo.zones import DAY
 
@@ -100,7 +100,7 @@ def plan_lines(draw: Draw, claims: Claims) -> tuple[Lines, Ints]:
     return lines, np.add.reduceat(billed, starts) if len(billed) else billed
 
 
-def _procedures(draw: Draw, row: Ints, position: Ints, level: np.ndarray, is_ward: Bools) -> Ints:
+def _procedures(draw: Draw, row: Ints, position: Ints, level: Floats, is_ward: Bools) -> Ints:
     visit = np.minimum((level * len(VISIT_CODES)).astype(np.int64), len(VISIT_CODES) - 1)
     other = len(VISIT_CODES) + draw.below("procedure", row, len(OTHER_CODES))
     has_code = ~is_ward & draw.chance("has_procedure", row, 0.6)
@@ -118,7 +118,13 @@ class _Targets:
 
 
 def adjudicate(
-    world: World, members: Members, spells: Spells, claims: Claims, lines: Lines, totals: Ints
+    world: World,
+    members: Members,
+    spells: Spells,
+    claims: Claims,
+    *,
+    lines: Lines,
+    totals: Ints,
 ) -> tuple[Advices, Adjustments]:
     """Let the payers answer, and reverse the answers to versions that were replaced or voided."""
     draw = world.draw
@@ -137,7 +143,9 @@ def adjudicate(
     )
     covered = payer_on(members, spells, claims.member, claims.service_from)[1]
     status, paid, parts = _amounts(draw, claims, targets, covered)
-    return _assemble(claims, targets, paid_on[targets.claim], status, paid, parts)
+    return _assemble(
+        claims, targets, paid_on=paid_on[targets.claim], status=status, paid=paid, parts=parts
+    )
 
 
 def _answer_days(world: World, claims: Claims) -> tuple[Ints, Bools]:
@@ -197,6 +205,7 @@ def _amounts(
 def _assemble(
     claims: Claims,
     targets: _Targets,
+    *,
     paid_on: Ints,
     status: Ints,
     paid: Ints,

@@ -22,7 +22,8 @@ _NOTES = "internal_note text, entered_by text"
 _EHR = {
     "hospitals": f"hospital_id text, hospital_name text, peer_group_code text, time_zone text,"
     f" postal_code text, {_STAMPS}, {_NOTES}",
-    "feeds": f"feed_id text, hospital_id text, feed_name text, data_through_at timestamp, {_STAMPS}",
+    "feeds": f"feed_id text, hospital_id text, feed_name text,"
+    f" data_through_at timestamp, {_STAMPS}",
     "patients": "patient_id bigint, hospital_id text, mrn text, health_number text,"
     " identity_status_code text, first_name text, last_name text, birth_date date, sex_code text,"
     " address_line text, city text, postal_code text, phone text, email text, deceased_on date,"
@@ -41,9 +42,9 @@ _EHR = {
     f" admission_type_code text, discharge_disposition_code text, {_DELETED}, {_NOTES}",
     "inpatient_diagnoses": "diagnosis_id bigint, encounter_id bigint, sequence_number int,"
     f" diagnosis_code text, recorded_at timestamp, {_DELETED}",
-    "observations": "observation_id bigint, hospital_id text, patient_id bigint, ed_visit_id bigint,"
-    " encounter_id bigint, observed_at timestamp, observation_code text, value numeric(18,4),"
-    f" unit_code text, {_DELETED}",
+    "observations": "observation_id bigint, hospital_id text, patient_id bigint,"
+    " ed_visit_id bigint, encounter_id bigint, observed_at timestamp, observation_code text,"
+    f" value numeric(18,4), unit_code text, {_DELETED}",
     "medications": "medication_id bigint, hospital_id text, patient_id bigint, ed_visit_id bigint,"
     " encounter_id bigint, administered_at timestamp, medication_code text, dose numeric(12,3),"
     f" dose_unit_code text, route_code text, {_DELETED}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from demo.network import plant_network
 
 Row = sqlite3.Row
@@ -96,7 +98,7 @@ def test_versions_of_a_claim_follow_one_another(claims: dict[int, Row]) -> None:
     assert set(seen) <= {"1", "17", "18", "177", "178", "2", "24", "15"}
     assert min(seen[kind] for kind in ("1", "17", "18", "177", "178", "24", "15")) >= 1
     for rows in chains.values():
-        for before, after in zip(rows, rows[1:], strict=False):
+        for before, after in itertools.pairwise(rows):
             assert before["received_on"] < after["received_on"]
             replaces = before["claim_id"] if after["frequency_code"] in "78" else None
             assert after["replaces_claim_id"] == replaces
@@ -150,9 +152,7 @@ def test_coverage_has_gaps_and_payments_fall_into_them(
     for row in db.execute("select * from coverages order by member_id, starts_on"):
         spells[row["member_id"]].append((row["starts_on"], row["ends_on"] or "9999-12-31"))
     gaps = [
-        (first, second)
-        for rows in spells.values()
-        for first, second in zip(rows, rows[1:], strict=False)
+        (first, second) for rows in spells.values() for first, second in itertools.pairwise(rows)
     ]
     assert len(gaps) > 100
     assert all(first[1] < second[0] for first, second in gaps)

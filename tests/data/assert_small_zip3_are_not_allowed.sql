@@ -1,5 +1,5 @@
--- Fails where a ZIP3 with 20,000 people or fewer (2020 census) stands on the allow-list, or a row is
--- not three digits. One such row would let an area through that Safe Harbor wants as 000. Says
+-- Fails where a ZIP3 with 20,000 people or fewer (2020 census) stands on the allow-list, or a row
+-- is not three digits. One such row would let an area through that Safe Harbor wants as 000. Says
 -- nothing about the other prefixes: their populations are not known here.
 select zip3
 from {{ ref('zip3_allowed') }}

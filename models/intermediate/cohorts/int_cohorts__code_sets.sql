@@ -62,7 +62,7 @@ matches as (
     from item_codes
     inner join diagnoses
         on
-            diagnoses.diagnosis_code = item_codes.icd10_code
+            item_codes.icd10_code = diagnoses.diagnosis_code
             or (
                 item_codes.is_prefix
                 and diagnoses.diagnosis_code like item_codes.icd10_code || '%'

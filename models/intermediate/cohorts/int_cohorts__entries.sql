@@ -54,6 +54,14 @@ repeated as (
         {{ day_diff('earlier.started_on', 'numbered.started_on') }} < cohorts.repeat_within_days
 ),
 
+entry_dates as (
+    select distinct
+        cohort_code,
+        person_or_contact_key,
+        entered_on
+    from repeated
+),
+
 -- Two entry events of one day do not stand in each other's washout.
 entry_days as (
     select
@@ -63,7 +71,7 @@ entry_days as (
         lag(entered_on) over (
             partition by cohort_code, person_or_contact_key order by entered_on asc nulls last
         ) as previous_entry_on
-    from (select distinct cohort_code, person_or_contact_key, entered_on from repeated) as days
+    from entry_dates
 ),
 
 final as (

@@ -18,9 +18,17 @@ rules as (
 ),
 
 event_steps as (
-    select cohort_code, rule_number, rule_name from rules
+    select
+        cohort_code,
+        rule_number,
+        rule_name
+    from rules
     union all
-    select cohort_code, 0 as rule_number, 'entry_events' as rule_name from cohorts
+    select
+        cohort_code,
+        0 as rule_number,
+        'entry_events' as rule_name
+    from cohorts
 ),
 
 -- A cohort nobody entered keeps its steps, with zeros.
@@ -37,13 +45,16 @@ event_counts as (
             event_steps.cohort_code = candidates.cohort_code
             and (
                 candidates.failed_rule_number is null
-                or candidates.failed_rule_number > event_steps.rule_number
+                or event_steps.rule_number < candidates.failed_rule_number
             )
     group by event_steps.cohort_code, event_steps.rule_number, event_steps.rule_name
 ),
 
 last_steps as (
-    select cohort_code, max(rule_number) + 1 as rule_number from event_steps
+    select
+        cohort_code,
+        max(rule_number) + 1 as rule_number
+    from event_steps
     group by cohort_code
 ),
 

@@ -17,17 +17,6 @@ from tests.helpers import pipeline
 DEMO_VISITS = 6000
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _dbt_away_from_the_repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep dbt's target and log directories, which tests fill, out of the working tree."""
-    base = tmp_path_factory.mktemp("dbt")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("DBT_TARGET_PATH", str(base / "target"))
-    patch.setenv("DBT_LOG_PATH", str(base / "logs"))
-    yield
-    patch.undo()
-
-
 @pytest.fixture(scope="session")
 def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Home of a small demo network: planted, snapshot taken, built and published.

@@ -14,6 +14,8 @@ import polars as pl
 from tests.oracle.ed_returns import PERSON_SCHEMA, REGISTRATION_SCHEMA
 
 HISTORIES = Path(__file__).resolve().parent.parent / "histories"
+SPECIFICATION = "ed_return_histories"
+BOUNDARIES = "ed_return_boundaries"
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,25 @@ class Expected:
     admitted_directly_on: date | None
 
 
-def load_visits() -> pl.DataFrame:
+def load_visits(table: str = SPECIFICATION) -> pl.DataFrame:
     """One row per registration, text as written; ``is_planned`` boolean."""
-    frame = pl.read_csv(HISTORIES / "ed_return_histories.csv", infer_schema=False)
+    frame = pl.read_csv(HISTORIES / f"{table}.csv", infer_schema=False)
+    if "decided_local" not in frame.columns:
+        frame = frame.with_columns(decided_local=pl.lit(None, dtype=pl.String))
     return frame.with_columns(
         pl.col("example").cast(pl.Int64), pl.col("is_planned").str.to_lowercase() == "true"
     )
 
 
-def load_expected() -> list[Expected]:
+def load_expected(table: str = SPECIFICATION) -> list[Expected]:
     """The answers, ``other_facts`` taken apart; an unknown fact is an error, not a shrug."""
-    frame = pl.read_csv(HISTORIES / "ed_return_histories_expected.csv", infer_schema=False)
+    frame = pl.read_csv(HISTORIES / f"{table}_expected.csv", infer_schema=False)
     return [_expected(row) for row in frame.iter_rows(named=True)]
+
+
+def load_steps() -> pl.DataFrame:
+    """The way to each answer, derived by hand: leg, stay, return and time elapsed of each visit."""
+    return pl.read_csv(HISTORIES / "ed_return_steps.csv", infer_schema=False)
 
 
 def _expected(row: dict[str, str | None]) -> Expected:
@@ -90,7 +99,7 @@ def registrations(visits: pl.DataFrame) -> pl.DataFrame:
             "time_zone": row["time_zone"],
             "arrived_at": _utc(row["arrived_local"], row["time_zone"]),
             "departed_at": _utc(row["departed_local"], row["time_zone"]),
-            "disposition_at": None,
+            "disposition_at": _utc(row["decided_local"], row["time_zone"]),
             "disposition_code": row["disposition"],
             "is_planned": row["is_planned"],
             "main_diagnosis_code": None,
@@ -111,5 +120,6 @@ def persons(visits: pl.DataFrame, expected: Sequence[Expected]) -> pl.DataFrame:
     rows = [
         {"person_key": person, "birth_on": date(1980, 1, 1), "deceased_on": died[example]}
         for example, person in visits.select("example", "person").unique().iter_rows()
+        if person is not None
     ]
     return pl.DataFrame(rows, schema=PERSON_SCHEMA)

@@ -15,6 +15,7 @@ from governance.settings import Settings
 def run_pipeline(settings: Settings) -> None:
     """Snapshot, build and publish: what the nightly job does."""
     from extract.snapshot import take_snapshot  # noqa: PLC0415
+
     from ops.build import run_build  # noqa: PLC0415
     from ops.publish import publish  # noqa: PLC0415
 
@@ -34,7 +35,8 @@ def raw_visit_keys(settings: Settings, visit_ids: Iterable[int]) -> dict[str, in
 def query(path: Path, sql: str) -> pl.DataFrame:
     """Run one query on a DuckDB file opened read-only."""
     with duckdb.connect(str(path), read_only=True) as connection:
-        return pl.from_arrow(connection.execute(sql).to_arrow_table())  # type: ignore[return-value]
+        frame: pl.DataFrame = connection.sql(sql).pl()
+        return frame
 
 
 def one_value(path: Path, sql: str) -> Any:

@@ -53,15 +53,19 @@ INPATIENT_SCHEMA = pl.Schema(
 )
 
 
+# ICD-10-CM prefixes without the dot, each with the age (completed years) up to which it counts.
+DiagnosisGroup = tuple[tuple[str, int | None], ...]
+
+
 @dataclass(frozen=True)
 class Measure:
-    """One way of counting pairs; prefixes are ICD-10-CM without the dot, ages completed years."""
+    """One way of counting pairs; groups are of main diagnoses, ages those at the return."""
 
     code: str
     window_hours: int
     requires_admission: bool
-    return_prefixes: tuple[str, ...] | None = None
-    index_prefixes: tuple[str, ...] | None = None
+    return_group: DiagnosisGroup | None = None
+    index_group: DiagnosisGroup | None = None
     maximum_age_years: int | None = None
     requires_same_hospital: bool = False
 
@@ -342,21 +346,30 @@ def followed_up(window_hours: int, data_through: datetime) -> pl.Expr:
     return ended | died_later | died_here
 
 
-def _in_group(column: str, prefixes: tuple[str, ...] | None) -> pl.Expr:
-    if prefixes is None:
+def _in_group(column: str, group: DiagnosisGroup | None) -> pl.Expr:
+    if group is None:
         return pl.lit(True)
-    starts = [pl.col(column).str.starts_with(prefix) for prefix in prefixes]
-    return pl.any_horizontal(starts).fill_null(False)
+    counts = [
+        pl.col(column).str.starts_with(prefix).fill_null(False) & _at_most(maximum)
+        for prefix, maximum in group
+    ]
+    return pl.any_horizontal(counts)
+
+
+def _at_most(maximum_age_years: int | None) -> pl.Expr:
+    """Whether the person was young enough at the return; an unknown age is not."""
+    if maximum_age_years is None:
+        return pl.lit(True)
+    return (pl.col("return_age_years") <= maximum_age_years).fill_null(False)
 
 
 def flagged(pairs: pl.DataFrame, measure: Measure, data_through: datetime) -> pl.DataFrame:
     """Add ``is_followed_up``, ``is_outcome_known``, ``is_index``, ``is_numerator`` of a measure."""
     in_window = (pl.col("elapsed") <= timedelta(hours=measure.window_hours)).fill_null(False)
-    counts = in_window & _in_group("return_diagnosis_code", measure.return_prefixes)
+    counts = in_window & _in_group("return_diagnosis_code", measure.return_group)
+    counts &= _at_most(measure.maximum_age_years)
     if measure.requires_admission:
         counts &= pl.col("is_return_admitted").fill_null(False)
-    if measure.maximum_age_years is not None:
-        counts &= (pl.col("return_age_years") <= measure.maximum_age_years).fill_null(False)
     if measure.requires_same_hospital:
         counts &= pl.col("return_hospital_key").eq_missing(pl.col("hospital_key"))
     return (
@@ -368,7 +381,7 @@ def flagged(pairs: pl.DataFrame, measure: Measure, data_through: datetime) -> pl
         .with_columns(
             is_index=pl.col("is_followed_up")
             & pl.col("is_outcome_known")
-            & _in_group("index_diagnosis_code", measure.index_prefixes)
+            & _in_group("index_diagnosis_code", measure.index_group)
         )
         .with_columns(is_numerator=pl.col("is_index") & counts)
     )

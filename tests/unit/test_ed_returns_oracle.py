@@ -30,9 +30,15 @@ def hours(count: float) -> timedelta:
     return timedelta(hours=count)
 
 
-@pytest.mark.parametrize("expected", histories.load_expected(), ids=lambda item: str(item.example))
-def test_worked_history(expected: histories.Expected) -> None:
-    visits = histories.load_visits().filter(pl.col("example") == expected.example)
+TABLES = (histories.SPECIFICATION, histories.BOUNDARIES)
+WORKED = [(table, item) for table in TABLES for item in histories.load_expected(table)]
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"), WORKED, ids=[str(item.example) for _, item in WORKED]
+)
+def test_worked_history(table: str, expected: histories.Expected) -> None:
+    visits = histories.load_visits(table).filter(pl.col("example") == expected.example)
     result = answer(histories.registrations(visits), histories.persons(visits, [expected]))
     counts = monthly_counts(result, [HEADLINE], expected.data_through)
     pairs = flagged(result.pairs, HEADLINE, expected.data_through).filter("is_numerator")
@@ -41,6 +47,34 @@ def test_worked_history(expected: histories.Expected) -> None:
     assert counts["all_visits_count"].sum() == expected.all_visits, expected.why
     wanted = [expected.attributed_visit] if expected.attributed_visit else []
     assert pairs["index_visit_key"].to_list() == wanted, expected.why
+
+
+def test_every_step_of_the_worked_histories() -> None:
+    """Legs, stays, index visits and returns one by one, as they were derived by hand."""
+    visits = pl.concat([histories.load_visits(table) for table in TABLES], how="diagonal")
+    result = answer(histories.registrations(visits), pl.DataFrame(schema=PERSON_SCHEMA))
+    pairs = result.pairs.select(
+        pl.col("index_visit_key").alias("visit_key"), "return_visit_key", "elapsed"
+    )
+    found = result.registrations.join(pairs, on="visit_key", how="left")
+    steps = histories.load_steps()
+    assert len(steps) == len(found) > 100
+    assert {
+        (leg, stay, visit, reason is None, back, gap and gap // timedelta(seconds=1))
+        for leg, stay, visit, reason, back, gap in found.select(
+            "leg_key", "stay_key", "visit_key", "exclusion_reason", "return_visit_key", "elapsed"
+        ).iter_rows()
+    } == {
+        (leg, stay, visit, reason is None, back, gap and _seconds(gap))
+        for leg, stay, visit, reason, back, gap in steps.select(
+            "leg", "stay", "visit", "index_exclusion_reason", "return_visit", "elapsed"
+        ).iter_rows()
+    }
+
+
+def _seconds(clock: str) -> int:
+    whole, minutes, seconds = (int(part) for part in clock.split(":"))
+    return whole * 3600 + minutes * 60 + seconds
 
 
 def test_history_22_is_counted_in_may() -> None:
@@ -242,7 +276,10 @@ def test_open_return_past_the_window_leaves_the_outcome_known() -> None:
     assert totals(solve(first, inside), ANY_72H) == (0, 0, 2)
 
 
-SEPSIS = Measure("sepsis", 168, True, return_prefixes=("A40", "A41"), maximum_age_years=17)
+SEPSIS = Measure(
+    "sepsis", 168, True, return_group=(("A40", None), ("A41", None)), maximum_age_years=17
+)
+SENTINEL = Measure("sentinel", 168, True, return_group=(("I21", None), ("A41", 17)))
 
 
 @pytest.mark.parametrize(
@@ -256,6 +293,17 @@ def test_age_is_completed_years_on_the_day_of_return(born: date | None, counted:
         born=born,
     )
     assert totals(result, SEPSIS)[0] == counted
+    assert totals(result, SENTINEL)[0] == counted
+
+
+def test_age_cap_of_one_diagnosis_spares_the_others() -> None:
+    result = solve(
+        visit("a", NOON - hours(4), NOON, "home"),
+        visit("b", NOON + hours(2), NOON + hours(5), "admitted", main_diagnosis_code="I214"),
+        born=date(1950, 1, 1),
+    )
+    assert totals(result, SENTINEL) == (1, 1, 2)
+    assert totals(result, SEPSIS) == (0, 1, 2)
 
 
 def test_discharge_diagnosis_outranks_the_diagnosis_of_the_ed() -> None:

@@ -31,6 +31,7 @@ from demo.columns import (
     keys,
     staff_columns,
     stamp_columns,
+    with_copies,
 )
 from demo.conditions import ALL_CODES
 from demo.draw import Ints
@@ -90,8 +91,8 @@ class Book:
             "coverages": (len(self.spells.member), self._coverages),
             "claims": (len(self._written_claims), self._claims),
             "claim_lines": (len(self.lines.claim), self._lines),
-            "remittances": (len(self.answers[0].claim), self._advices),
-            "remittance_adjustments": (len(self.answers[1].advice), self._adjustments),
+            "remittances": (len(self._written_advices), self._advices),
+            "remittance_adjustments": (len(self._written_adjustments), self._adjustments),
         }
         return [(name, _in_chunks(count, make)) for name, (count, make) in makers.items()]
 
@@ -158,9 +159,20 @@ class Book:
     @cached_property
     def _written_claims(self) -> Ints:
         """Claim versions, then deleted double entries of some of them."""
-        rows = np.arange(len(self.claims))
-        twice = self.world.draw.chance("entered_twice", self.claims.chain, 0.002)
-        return np.concatenate([rows, rows[twice & (self.claims.version == 0)]])
+        number = self.claims.chain * 4 + self.claims.version
+        return with_copies(self.world.draw, "claims", number, 0.002)
+
+    @cached_property
+    def _written_advices(self) -> Ints:
+        """Advices, then deleted double entries of some of them."""
+        count = len(self.answers[0].claim)
+        return with_copies(self.world.draw, "advices", np.arange(count), 0.002)
+
+    @cached_property
+    def _written_adjustments(self) -> Ints:
+        """Adjustments, then deleted double entries of some of them."""
+        count = len(self.answers[1].advice)
+        return with_copies(self.world.draw, "adjustments", np.arange(count), 0.002)
 
     def _claims(self, rows: Ints) -> pa.Table:
         claims, plan = self.claims, self.world.plan
@@ -208,31 +220,32 @@ class Book:
 
     def _advices(self, rows: Ints) -> pa.Table:
         advices = self.answers[0]
-        line = advices.line[rows]
-        paid_on = advices.paid_on[rows]
+        row = self._written_advices[rows]
+        line, paid_on = advices.line[row], advices.paid_on[row]
         return pa.table(
             {
                 "remittance_id": keys(FIRST_ADVICE + rows),
-                "claim_id": keys(FIRST_CLAIM + advices.claim[rows]),
+                "claim_id": keys(FIRST_CLAIM + advices.claim[row]),
                 "claim_line_id": keys(FIRST_LINE + line, line == NOTHING),
                 "paid_on": days(paid_on),
-                "status_code": codes(STATUS_CODES, advices.status[rows]),
-                "paid_amount": decimals(advices.paid[rows], _CENTS),
-                **self._stamps(paid_on, paid_on),
+                "status_code": codes(STATUS_CODES, advices.status[row]),
+                "paid_amount": decimals(advices.paid[row], _CENTS),
+                **self._stamps(paid_on, paid_on, np.where(rows != row, paid_on + 1, NOTHING)),
             }
         )
 
     def _adjustments(self, rows: Ints) -> pa.Table:
         advices, adjustments = self.answers
-        paid_on = advices.paid_on[adjustments.advice[rows]]
+        row = self._written_adjustments[rows]
+        paid_on = advices.paid_on[adjustments.advice[row]]
         return pa.table(
             {
                 "adjustment_id": keys(FIRST_ADJUSTMENT + rows),
-                "remittance_id": keys(FIRST_ADVICE + adjustments.advice[rows]),
-                "group_code": codes(GROUP_CODES, adjustments.group[rows]),
-                "reason_code": codes(REASON_CODES, adjustments.reason[rows]),
-                "amount": decimals(adjustments.amount[rows], _CENTS),
-                **self._stamps(paid_on, paid_on),
+                "remittance_id": keys(FIRST_ADVICE + adjustments.advice[row]),
+                "group_code": codes(GROUP_CODES, adjustments.group[row]),
+                "reason_code": codes(REASON_CODES, adjustments.reason[row]),
+                "amount": decimals(adjustments.amount[row], _CENTS),
+                **self._stamps(paid_on, paid_on, np.where(rows != row, paid_on + 1, NOTHING)),
             }
         )
 

@@ -26,6 +26,19 @@ _NOTES = (
 )
 
 
+def with_copies(draw: Draw, table: str, numbers: Ints, share: float) -> Ints:
+    """Return positions of all rows, then of those that were entered twice and deleted again.
+
+    Args:
+        draw: the seed's draws.
+        table: the table.
+        numbers: what identifies each row in every draw.
+        share: share of rows that were entered twice.
+    """
+    rows = np.arange(len(numbers))
+    return np.concatenate([rows, rows[draw.chance(f"{table}/entered_twice", numbers, share)]])
+
+
 def chunks(count: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
     """Yield slices that cover ``count`` rows."""
     for start in range(0, count, size):

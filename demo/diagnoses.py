@@ -17,6 +17,7 @@ from demo.columns import (
     keys,
     staff_columns,
     stamp_columns,
+    with_copies,
 )
 from demo.conditions import ALL_CODES, CHRONIC
 from demo.draw import Bools, Ints
@@ -25,6 +26,7 @@ from demo.world import (
     EMERGENCY_PROVIDERS,
     FIRST_PATIENT,
     FIRST_PROVIDER,
+    FIRST_STAY,
     PROVIDER_SPECIALTIES,
     World,
 )
@@ -37,14 +39,15 @@ _SPELLINGS = ALL_CODES + tuple(code.replace(".", "") for code in ALL_CODES)
 def inpatient_encounters_chunks(world: World) -> Iterator[pa.Table]:
     """One row per inpatient encounter."""
     order = np.argsort(world.stay_ids)
+    order = order[with_copies(world.draw, "encounters", world.stays.number[order], 0.003)]
     for part in chunks(len(order)):
-        yield _encounters(world, order[part])
+        yield _encounters(world, order[part], FIRST_STAY + np.arange(part.start, part.stop))
 
 
-def _encounters(world: World, rows: Ints) -> pa.Table:
+def _encounters(world: World, rows: Ints, ids: Ints) -> pa.Table:
     plan, draw, stays = world.plan, world.draw, world.stays
-    ids = world.stay_ids[rows]
     visit = stays.visit[rows]
+    is_copy = ids != world.stay_ids[rows]
     hospital = world.visits.hospital[visit]
     others = len(PROVIDER_SPECIALTIES) - EMERGENCY_PROVIDERS
     attending = EMERGENCY_PROVIDERS + draw.below("attending", stays.number[rows], others)
@@ -60,7 +63,12 @@ def _encounters(world: World, rows: Ints) -> pa.Table:
             "discharged_at": instants(stays.discharged[rows]),
             "admission_type_code": codes(ADMISSION_TYPES, stays.kind[rows]),
             "discharge_disposition_code": codes(DISCHARGE_CODES, stays.discharge[rows]),
-            **stamp_columns(stays.admitted[rows] + 300, end + 900, plan.snapshot_at),
+            **stamp_columns(
+                stays.admitted[rows] + 300,
+                end + 900,
+                plan.snapshot_at,
+                np.where(is_copy, stays.admitted[rows] + 7_200, NOTHING),
+            ),
             **staff_columns(draw, "inpatient_encounters", ids),
             ZONE_COLUMN: world.zone_of_hospital[hospital],
         }

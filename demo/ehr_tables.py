@@ -20,6 +20,7 @@ from demo.columns import (
     keys,
     staff_columns,
     stamp_columns,
+    with_copies,
 )
 from demo.conditions import COMPLAINT_OF, COMPLAINTS, SEVERITY
 from demo.draw import Bools, Ints
@@ -122,11 +123,13 @@ def providers_table(world: World) -> pa.Table:
 
 def patients_chunks(world: World) -> Iterator[pa.Table]:
     """One row per patient registration."""
-    for part in chunks(len(world.registrations)):
-        yield _patients(world, np.arange(part.start, part.stop))
+    count = len(world.registrations)
+    source = with_copies(world.draw, "patients", np.arange(count), 0.002)
+    for part in chunks(len(source)):
+        yield _patients(world, source[part], np.arange(part.start, part.stop))
 
 
-def _patients(world: World, rows: Ints) -> pa.Table:
+def _patients(world: World, rows: Ints, written: Ints) -> pa.Table:
     plan, draw, all_rows = world.plan, world.draw, world.registrations
     person, hospital = all_rows.person[rows], all_rows.hospital[rows]
     unknown = all_rows.is_unidentified[rows]
@@ -138,16 +141,17 @@ def _patients(world: World, rows: Ints) -> pa.Table:
     updated = created + np.where(corrected, draw.between("patient_delay", rows, 1, 90) * DAY, 0)
     # A death is the last thing that is written into a record.
     updated = np.where(deceased != NOTHING, np.maximum(updated, (deceased + 3) * DAY), updated)
+    deleted = np.where(written != rows, created + DAY, NOTHING)
     area = codes([f"+1-{h.zip_codes[0][:3]}-555-" for h in plan.hospitals], hospital)
     phone = digits(draw.below("phone", person, 10_000), 4, area)
     email = digits(person, 1, codes(["anna.", "j.", "the-family.", ""], person % 4))
     no_email = unknown | draw.chance("no_email", rows, 0.4)
     return pa.table(
         {
-            "patient_id": keys(FIRST_PATIENT + rows),
+            "patient_id": keys(FIRST_PATIENT + written),
             "hospital_id": codes([h.code for h in plan.hospitals], hospital),
             "mrn": digits(
-                rows * 7 + 1_000_003, 8, codes([h.code for h in plan.hospitals], hospital)
+                written * 7 + 1_000_003, 8, codes([h.code for h in plan.hospitals], hospital)
             ),
             "health_number": hidden(digits(number, 10), number < 0),
             "identity_status_code": codes(IDENTITY_CODES, unknown.astype(np.int64)),
@@ -162,8 +166,8 @@ def _patients(world: World, rows: Ints) -> pa.Table:
                 pc.binary_join_element_wise(email, pa.scalar("@example.org"), ""), no_email
             ),
             "deceased_on": days(deceased, deceased == NOTHING),
-            **stamp_columns(created, updated, plan.snapshot_at),
-            **staff_columns(draw, "patients", rows),
+            **stamp_columns(created, updated, plan.snapshot_at, deleted),
+            **staff_columns(draw, "patients", written),
             ZONE_COLUMN: world.zone_of_hospital[hospital],
         }
     )

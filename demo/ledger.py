@@ -132,10 +132,11 @@ class Ledger:
         """Return whether follow-up of the legs that end with these rows is complete."""
         visits, through = self.world.visits, self.world.plan.data_through_at
         died = np.where(visits.is_unidentified, NOTHING, self.world.died[visits.person])[rows]
-        is_past: Bools = visits.effective[rows] + window_hours * HOURS <= through
+        is_past = visits.effective[rows] + window_hours * HOURS <= through
         died_here = visits.disposition[rows] == int(Disposition.DIED)
-        has_died: Bools = (died != NOTHING) & ((died + 1) * DAY <= through)
-        return has_died | is_past | died_here
+        has_died = (died != NOTHING) & ((died + 1) * DAY <= through)
+        result: Bools = has_died | is_past | died_here
+        return result
 
     def return_years(self) -> Ints:
         """Return the person's completed years at each pair's return, by the birth date typed."""

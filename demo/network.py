@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,21 @@ def _silent(_: str) -> None:
     """Say nothing."""
 
 
+@dataclass(frozen=True)
+class Planted:
+    """What was written: rows per table (as ``source.table``), people and ED visits."""
+
+    rows: dict[str, int]
+    people: int
+    visits: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.visits:,} ED registrations of {self.people:,} people,"
+            f" {sum(self.rows.values()):,} rows in {len(self.rows)} tables"
+        )
+
+
 def plant_network(
     home: Path,
     *,
@@ -46,7 +62,7 @@ def plant_network(
     scale: Scale = "default",
     dsn: str | Mapping[str, str] | None = None,
     progress: Progress = _silent,
-) -> dict[str, int]:
+) -> Planted:
     """Write a synthetic network's operational databases and the ledger of what was planted.
 
     Safe to run twice: every file is built beside its place and renamed over it, every PostgreSQL
@@ -63,7 +79,7 @@ def plant_network(
         progress: is told what has been written.
 
     Returns:
-        Rows per table, as ``source.table``.
+        What was written; as text, one line for a person.
 
     Raises:
         PlanError: there are too few visits to hold what the plan plants.
@@ -79,7 +95,7 @@ def plant(
     seed: int = 1854,
     dsn: str | Mapping[str, str] | None = None,
     progress: Progress = _silent,
-) -> dict[str, int]:
+) -> Planted:
     """Write the databases and the ledger of one plan."""
     world = build_world(plan, seed)
     progress(f"planned {len(world.visits):,} ED registrations of {world.people.count:,} people")
@@ -115,7 +131,7 @@ def plant(
     }
     write_ledger(world, home / "demo", extra)
     _write_settings(home, is_sqlite=dsn is None)
-    return counts
+    return Planted(counts, people=world.people.count, visits=len(world.visits))
 
 
 def _write_settings(home: Path, *, is_sqlite: bool) -> None:

@@ -42,10 +42,10 @@ def _answers(db: sqlite3.Connection) -> dict[int, dict[str, Decimal]]:
     """Signed sums over all advices of each claim version."""
     sums: dict[int, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     claim_of: dict[int, int] = {}
-    for row in db.execute("select * from remittances"):
+    for row in db.execute("select * from remittances where deleted_at is null"):
         claim_of[row["remittance_id"]] = row["claim_id"]
         sums[row["claim_id"]]["paid"] += Decimal(row["paid_amount"])
-    for row in db.execute("select * from remittance_adjustments"):
+    for row in db.execute("select * from remittance_adjustments where deleted_at is null"):
         kind = "patient" if row["group_code"] == "PR" else "other"
         sums[claim_of[row["remittance_id"]]][kind] += Decimal(row["amount"])
     return sums
@@ -114,7 +114,8 @@ def test_denials_pay_nothing_and_adjust_everything(
         " from remittances r join claims c using (claim_id)"
         " left join claim_lines l on l.claim_line_id = r.claim_line_id"
         " join remittance_adjustments a using (remittance_id)"
-        " where r.status_code = 'denied' group by r.remittance_id"
+        " where r.status_code = 'denied' and r.deleted_at is null and a.deleted_at is null"
+        " group by r.remittance_id"
     ).fetchall()
     assert len(rows) > 300
     for row in rows:

@@ -326,3 +326,31 @@ def test_transposed_birth_dates_are_other_real_dates() -> None:
     days = np.array(["1980-03-07", "1980-05-05", "1980-03-31", "1980-01-01"], "datetime64[D]")
     typed = transpose_birth_days(days.astype(np.int64)).astype("datetime64[D]")
     assert typed.astype(str).tolist() == ["1980-07-03", "1980-05-04", "1980-03-30", "1980-01-02"]
+
+
+def test_some_rows_were_entered_twice_and_deleted_again(home: Path) -> None:
+    tables = {
+        "ehr": ("patients", "ed_visits", "inpatient_encounters", "observations", "medications"),
+        "billing": ("claims", "remittances", "remittance_adjustments"),
+    }
+    for source, names in tables.items():
+        with sqlite3.connect(home / "sources" / f"{source}.sqlite") as db:
+            for name in names:
+                query = f"select count(*), count(deleted_at) from {name}"
+                total, deleted = db.execute(query).fetchone()
+                assert 0 < deleted < total / 50, name
+
+
+def test_corrected_rows_were_written_again_later(ehr: sqlite3.Connection) -> None:
+    (late, total) = ehr.execute(
+        "select count(*) filter (where julianday(updated_at) - julianday(departed_at) > 0.5),"
+        " count(*) from ed_visits where deleted_at is null and departed_at is not null"
+    ).fetchone()
+    assert 0.02 < late / total < 0.08
+
+
+def test_the_outcome_reads_as_one_line(tmp_path: Path) -> None:
+    planted = plant_network(tmp_path, visits=500)
+    assert re.fullmatch(
+        r"5\d\d ED registrations of \d+ people, [\d,]+ rows in 18 tables", str(planted)
+    )

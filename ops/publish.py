@@ -82,7 +82,9 @@ OWN_HALF_YEARLY = """
     group by hospital_key, period_on, measure_code
 """
 OWN_ATTRITION = """
-    select step_number, step_code, step_name, registrations_count, false as is_suppressed
+    select
+        step_code, step_name, step_number, registrations_count, is_exclusion,
+        false as is_suppressed
     from warehouse.marts.rpt_ed_returns_attrition
     where hospital_key = $hospital
 """

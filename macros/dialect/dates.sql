@@ -28,3 +28,12 @@
     select explode(sequence(first_on, last_on, interval '1' day)) as date_on
     from {{ relation }}
 {%- endmacro %}
+
+{#- The first day of the half-year, January or July, of a date. -#}
+{% macro half_year_of(value) -%}
+    make_date(
+        cast(extract(year from {{ value }}) as int),
+        case when extract(month from {{ value }}) <= 6 then 1 else 7 end,
+        1
+    )
+{%- endmacro %}

@@ -16,8 +16,9 @@ def _small(column: str) -> str:
 
 def fill_published(con: duckdb.DuckDBPyConnection) -> None:
     """Write the tables that the models of `models/published` write."""
-    for table in ("dim_hospitals", "dim_payers", "dim_cohorts"):
-        con.execute(f"create table published.{table} as select * from core.{table}")
+    for table in ("core.dim_hospitals", "core.dim_payers", "marts.dim_cohorts"):
+        name = table.split(".")[1]
+        con.execute(f"create table published.{name} as select * from {table}")
     con.execute("create table published.rpt_snapshot as select * from quality.rpt_snapshot")
     con.execute(
         f"""
@@ -79,34 +80,45 @@ def fill_published(con: duckdb.DuckDBPyConnection) -> None:
         """
         create table published.rpt_ed_returns_attrition as
         select
-            step_number, step_code, step_name,
+            step_code, step_name, step_number,
             sum(registrations_count)::bigint as registrations_count,
-            false as is_suppressed
+            is_exclusion, false as is_suppressed
         from marts.rpt_ed_returns_attrition
-        group by step_number, step_code, step_name
+        group by step_number, step_code, step_name, is_exclusion
         """
     )
     con.execute(
         f"""
         create table published.rpt_claims_monthly as
+        with flagged as (
+            select
+                * exclude (voided_claims_count),
+                {_small("claims_count")} or member_months_count between 1 and 10 as is_suppressed
+            from marts.rpt_claims_monthly
+        )
         select
-            month_on, payer_key,
-            * exclude (month_on, payer_key),
-            false as is_suppressed
-        from marts.rpt_claims_monthly where claims_count > 10
+            *,
+            is_suppressed as is_denial_suppressed,
+            is_suppressed as is_uncovered_suppressed
+        from flagged
+        where not is_suppressed
         union all by name
-        select month_on, payer_key, true as is_suppressed
-        from marts.rpt_claims_monthly where {_small("claims_count")}
+        select
+            payer_key, month_on, true as is_suppressed, true as is_denial_suppressed,
+            true as is_uncovered_suppressed
+        from flagged
+        where is_suppressed
         """
     )
     con.execute(
         f"""
         create table published.rpt_member_months as
         select
-            month_on, payer_key,
+            payer_key, product_code, member_month_rule_code,
             case when not {_small("member_months_count")} then member_months_count end
                 as member_months_count,
-            {_small("member_months_count")} as is_suppressed
+            {_small("member_months_count")} as is_suppressed,
+            month_on
         from marts.rpt_member_months
         """
     )

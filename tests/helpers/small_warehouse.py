@@ -11,6 +11,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
         "requires_admission boolean, return_diagnosis_group_code varchar, "
         "index_diagnosis_group_code varchar, maximum_age_years integer, "
         "requires_same_hospital boolean, denominator_code varchar, is_headline boolean, "
-        "definition varchar, source varchar, is_verified boolean",
+        "definition varchar, source varchar, verified boolean",
         [
             (
                 code,
@@ -261,72 +262,58 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
             group by hospital_key
         )
         select
-            step_number, step_code, step_name, hospital_key, registrations_count
+            hospital_key, step_code, step_name, step_number, registrations_count, is_exclusion
         from headline, lateral (values
-            (1, 'registrations', 'ED registrations', visits + visits // 200),
-            (2, 'deduplicated', 'after joining double registrations', visits),
-            (3, 'sent_home', 'sent home', index_visits + visits // 60),
-            (4, 'index_visits', 'index visits with complete follow-up', index_visits),
-            (5, 'returns', 'returned within 72 h and admitted', returns)
-        ) as steps(step_number, step_code, step_name, registrations_count)
+            (1, 'registrations', 'ED registrations', visits + visits // 200, false),
+            (2, 'duplicate_registration', 'Double registrations', visits // 200, true),
+            (3, 'visits', 'ED visits, every leg of a transfer', visits, false),
+            (8, 'admitted', 'Admitted to hospital', visits - index_visits - 7, true),
+            (10, 'lwbs', 'Left without being seen', 7, true),
+            (17, 'index_visits', 'Index visits: discharged home', index_visits, false),
+            (22, 'numerator', 'Numerator', returns, false)
+        ) as steps(step_number, step_code, step_name, registrations_count, is_exclusion)
         """
     )
 
 
 def _claims(con: duckdb.DuckDBPyConnection) -> None:
     rng = np.random.default_rng(11)
-    rows = []
-    members = []
+    claims: list[Any] = []
+    members: list[Any] = []
     for month in MONTHS:
         for payer, _, _, size in PAYERS:
-            claims = int(rng.poisson(size * 0.2))
-            adjudicated = int(claims * 0.95)
+            count = int(rng.poisson(size * 0.2))
+            adjudicated = int(count * 0.95)
             denied = int(rng.binomial(adjudicated, 0.11))
-            billed = claims * 412.5
-            allowed = billed * 0.72
-            paid = allowed * 0.86
-            rows.append(
-                (
-                    month,
-                    payer,
-                    claims,
-                    adjudicated,
-                    denied,
-                    billed,
-                    allowed,
-                    paid,
-                    allowed - paid,
-                    billed - allowed,
-                    denied * 412.5,
-                    size,
-                )
-            )
-            members.append((month, payer, size))
-    _claims_table(con, rows)
+            uncovered = int(count * 0.02)
+            billed = Decimal("412.50") * count
+            allowed = (billed * Decimal("0.72")).quantize(Decimal("0.01"))
+            paid = (allowed * Decimal("0.86")).quantize(Decimal("0.01"))
+            row = [payer, count, adjudicated, denied, 0, uncovered, billed, allowed, paid]
+            row += [allowed - paid, billed - allowed, denied * Decimal("412.50")]
+            row += [allowed * uncovered / max(count, 1), paid * uncovered / max(count, 1)]
+            claims.append([*row, size, month])
+            members.append((payer, "medical", "first_day", size, size, month))
+    money = ("billed", "allowed", "paid", "patient_responsibility", "adjustment", "denied")
+    money += ("uncovered_allowed", "uncovered_paid")
+    counts = ("claims", "adjudicated_claims", "denied_claims", "voided_claims", "uncovered_claims")
+    columns = ["payer_key varchar", *(f"{name}_count bigint" for name in counts)]
+    columns += [f"{name}_amount decimal(18,2)" for name in money]
+    columns += ["member_months_count decimal(18,4)", "month_on date"]
+    _insert(con, "marts.rpt_claims_monthly", ", ".join(columns), claims)
     _insert(
         con,
         "marts.rpt_member_months",
-        "month_on date, payer_key varchar, member_months_count bigint",
+        "payer_key varchar, product_code varchar, member_month_rule_code varchar, "
+        "member_months_count decimal(18,4), members_count bigint, month_on date",
         members,
     )
-
-
-def _claims_table(con: duckdb.DuckDBPyConnection, rows: list[Any]) -> None:
-    money = ("billed", "allowed", "paid", "patient_responsibility", "adjustment", "denied")
-    amounts = ", ".join(f"{name}_amount decimal(28, 2)" for name in money)
-    con.execute(
-        "create table marts.rpt_claims_monthly (month_on date, payer_key varchar, "
-        "claims_count bigint, adjudicated_claims_count bigint, denied_claims_count bigint, "
-        f"{amounts}, member_months_count bigint)"
-    )
-    marks = ", ".join("?" for _ in range(12))
-    con.executemany(f"insert into marts.rpt_claims_monthly values ({marks})", rows)
 
 
 def _cohorts(con: duckdb.DuckDBPyConnection) -> None:
     _insert(
         con,
-        "core.dim_cohorts",
+        "marts.dim_cohorts",
         "cohort_code varchar, cohort_name varchar, version_number integer, status_code varchar, "
         "owner_name varchar, description varchar, definition varchar",
         [

@@ -1,0 +1,25 @@
+{#- Cell suppression: no published count of 1 to 10, none that can be derived, zero is allowed and
+    differs from hidden (CMS cell size suppression policy). -#}
+
+{#- The count is one that must not be published; false for null. -#}
+{% macro is_small_count(count) -%}
+    coalesce({{ count }} between 1 and {{ var("largest_hidden_count") }}, false)
+{%- endmacro %}
+
+{#- The count, or null where it is hidden. -#}
+{% macro suppress(count, is_hidden) -%}
+    case when not {{ is_hidden }} then {{ count }} end
+{%- endmacro %}
+
+{#- Hidden cells that add up to a known sum stay hidden: each may still be six values of ten or more.
+
+    Of cells_count cells of 1 to 10, one is at most sum - (cells_count - 1) and at least
+    sum - 10 * (cells_count - 1). Two cells that sum to 2 or 20 are as good as shown. -#}
+{% macro is_sum_safe(sum, cells_count) -%}
+    {%- set largest = var("largest_hidden_count") -%}
+    (
+        {{ cells_count }} = 0
+        or least({{ largest }}, {{ sum }} - ({{ cells_count }} - 1))
+        - greatest(1, {{ sum }} - {{ largest }} * ({{ cells_count }} - 1)) >= 5
+    )
+{%- endmacro %}

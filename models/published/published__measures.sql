@@ -1,0 +1,25 @@
+-- One row per measure of ED returns: its definition, for the pages.
+{{ config(alias='measures') }}
+with measures as (
+    select * from {{ ref('ed_return_measures') }}
+),
+
+final as (
+    select
+        measure_code,
+        return_diagnosis_group_code,
+        index_diagnosis_group_code,
+        denominator_code,
+        measure_name,
+        definition,
+        source,
+        window_hours,
+        maximum_age_years,
+        requires_admission,
+        requires_same_hospital,
+        is_headline,
+        verified
+    from measures
+)
+
+select * from final

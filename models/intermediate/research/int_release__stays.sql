@@ -9,6 +9,21 @@ hospitals as (
     select * from {{ ref('dim_hospitals') }}
 ),
 
+-- A peer group of one or two hospitals names them to everybody who knows the region.
+peer_groups as (
+    select
+        hospital_key,
+        time_zone,
+        case
+            when
+                count(*) over (partition by peer_group_code)
+                >= {{ var('release_minimum_peer_hospitals') }}
+                then peer_group_code
+            else 'other'
+        end as peer_group_code
+    from hospitals
+),
+
 -- The registration that was left last says how the stay ended; an open one counts as the last.
 ranked as (
     select
@@ -38,21 +53,22 @@ stays as (
     select
         ranked.stay_key,
         min(ranked.person_key) as person_key,
-        max(case when ranked.first_rank = 1 then hospitals.peer_group_code end) as peer_group_code,
+        max(case when ranked.first_rank = 1 then peer_groups.peer_group_code end)
+            as peer_group_code,
         max(case when ranked.first_rank = 1 then ranked.acuity_code end) as acuity_code,
         max(case when ranked.first_rank = 1 then ranked.arrival_mode_code end) as arrival_mode_code,
         max(case when ranked.last_rank = 1 then ranked.disposition_code end) as disposition_code,
         max(
             case
                 when ranked.first_rank = 1
-                    then cast({{ to_local('ranked.arrived_at', 'hospitals.time_zone') }} as date)
+                    then cast({{ to_local('ranked.arrived_at', 'peer_groups.time_zone') }} as date)
             end
         ) as arrived_on,
         min(ranked.arrived_at) as arrived_at,
         max(case when ranked.last_rank = 1 then ranked.left_at end) as left_at
     from ranked
-    left join hospitals
-        on ranked.hospital_key = hospitals.hospital_key
+    left join peer_groups
+        on ranked.hospital_key = peer_groups.hospital_key
     group by ranked.stay_key
 ),
 

@@ -1,5 +1,5 @@
 -- One row per claim version, tied to the version it names and to the start of that chain.
--- A chain is followed by doubling (1, 2, 4 ... 32 links): a recursive query is not portable. A chain
+-- A chain is followed by doubling (1, 2, 4 ... 32 links): a recursive query is not portable. One
 -- that does not end by then bites its own tail; its versions count as naming an unknown one.
 with versions as (
     select

@@ -39,13 +39,17 @@ totals as (
             select sum(patient_responsibility_amount + other_adjustment_amount) from remittances
         ) as advised_adjusted,
         (
-            select sum(paid_amount) from remittances where claim_number_key is not null
+            select sum(paid_amount) from remittances
+            where claim_number_key is not null
         ) as attached_paid,
         (
             select sum(patient_responsibility_amount + other_adjustment_amount) from remittances
             where claim_number_key is not null
         ) as attached_adjusted,
-        (select sum(billed_amount) from versions where is_current) as standing_billed,
+        (
+            select sum(billed_amount) from versions
+            where is_current
+        ) as standing_billed,
         (select sum(billed_amount) from claims) as claims_billed,
         (select sum(paid_amount) from claims) as claims_paid,
         (

@@ -4,8 +4,7 @@ with states as (
     select * from {{ ref('int_claim_versions__current') }}
 )
 
-select
-    count(*) as versions_count
+select count(*) as versions_count
 from states
 where is_current
 group by claim_number_key, thread_key

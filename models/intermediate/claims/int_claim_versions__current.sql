@@ -9,10 +9,10 @@ ended as (
     select
         acting.claim_number_key,
         acting.thread_key,
-        max(coalesce(target.version_number, acting.version_number - 1)) as ended_version_number
+        max(coalesce(named.version_number, acting.version_number - 1)) as ended_version_number
     from threaded as acting
-    left join threaded as target
-        on acting.target_claim_key = target.claim_key
+    left join threaded as named
+        on acting.target_claim_key = named.claim_key
     where acting.frequency_code in ('7', '8')
     group by acting.claim_number_key, acting.thread_key
 ),

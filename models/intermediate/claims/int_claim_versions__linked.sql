@@ -16,30 +16,30 @@ with versions as (
 hops_0 as (
     select
         acting.claim_key,
-        target.claim_key as ancestor_key,
+        named.claim_key as ancestor_key,
         1 as links_count,
-        greatest(acting.received_on, target.received_on) as effective_on,
-        greatest(acting.recorded_at, target.recorded_at) as effective_at
+        greatest(acting.received_on, named.received_on) as effective_on,
+        greatest(acting.recorded_at, named.recorded_at) as effective_at
     from versions as acting
-    inner join versions as target
+    inner join versions as named
         on
-            acting.replaces_claim_key = target.claim_key
-            and acting.claim_number_key = target.claim_number_key
+            acting.replaces_claim_key = named.claim_key
+            and acting.claim_number_key = named.claim_number_key
     where acting.frequency_code in ('7', '8')
 ),
 
 {% for step in range(1, 6) %}
-hops_{{ step }} as (
-    select
-        near.claim_key,
-        coalesce(far.ancestor_key, near.ancestor_key) as ancestor_key,
-        near.links_count + coalesce(far.links_count, 0) as links_count,
-        greatest(near.effective_on, far.effective_on) as effective_on,
-        greatest(near.effective_at, far.effective_at) as effective_at
-    from hops_{{ step - 1 }} as near
-    left join hops_{{ step - 1 }} as far
-        on near.ancestor_key = far.claim_key
-),
+    hops_{{ step }} as (
+        select
+            near.claim_key,
+            coalesce(far.ancestor_key, near.ancestor_key) as ancestor_key,
+            near.links_count + coalesce(far.links_count, 0) as links_count,
+            greatest(near.effective_on, far.effective_on) as effective_on,
+            greatest(near.effective_at, far.effective_at) as effective_at
+        from hops_{{ step - 1 }} as near
+        left join hops_{{ step - 1 }} as far
+            on near.ancestor_key = far.claim_key
+    ),
 
 {% endfor %}
 resolved as (

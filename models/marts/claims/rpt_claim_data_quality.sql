@@ -76,15 +76,15 @@ claims as (
 
 final as (
     {%- for check_code, relation, condition, amount in checks %}
-    select
-        '{{ check_code }}' as check_code,
-        cast(count(*) as bigint) as rows_count,
-        cast(coalesce(sum({{ amount }}), 0) as decimal(18, 2)) as net_amount
-    from {{ relation }}
-    where {{ condition }}
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
+        select
+            '{{ check_code }}' as check_code,
+            cast(count(*) as bigint) as rows_count,
+            cast(coalesce(sum({{ amount }}), 0) as decimal(18, 2)) as net_amount
+        from {{ relation }}
+        where {{ condition }}
+        {%- if not loop.last %}
+            union all
+        {%- endif %}
     {%- endfor %}
 )
 

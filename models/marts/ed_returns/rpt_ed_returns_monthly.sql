@@ -1,7 +1,7 @@
 -- One row per hospital, month with ED visits and measure, zeros included.
 --
--- Both denominators follow the follow-up rule of the numerator. is_suppressed says that the network's
--- version must hide the numerator: a count, or a difference of two, lies between 1 and 10.
+-- Both denominators follow the follow-up rule of the numerator. is_suppressed says that the
+-- network's version must hide it: a count, or a difference of two, lies between 1 and 10.
 with measured_returns as (
     select * from {{ ref('fct_ed_measured_returns') }}
 ),

@@ -22,6 +22,9 @@ import polars as pl
 
 TRANSFER_WINDOW = timedelta(hours=24)
 
+# Dispositions whose reason has another name than they have.
+DISPOSITION_REASONS = {"transferred": "transferred_out", "other": "other_disposition"}
+
 REGISTRATION_SCHEMA = pl.Schema(
     {
         "visit_key": pl.String(),
@@ -78,7 +81,8 @@ ANY_72H = Measure("ed_return_72h_any", 72, requires_admission=False)
 class Answer:
     """What the definition says of every registration, leg and index visit.
 
-    ``registrations``: ``visit_key, leg_key, stay_key, exclusion_reason`` (null: index visit).
+    ``registrations``: ``visit_key, hospital_key, leg_key, stay_key, exclusion_reason`` (null: index
+    visit).
     ``legs``: one row per ED visit that ``all_visits`` counts, with its hospital-local month.
     ``pairs``: one row per index visit with its return, if any.
     """
@@ -109,6 +113,8 @@ def answer(
 
 def _effective(registrations: pl.DataFrame) -> pl.DataFrame:
     """Settle each departure: left, else decided, else (to join rows only) arrived."""
+    if registrations["arrived_at"].null_count():
+        raise ValueError("The definition has no place for a registration without arrival.")
     known = pl.coalesce("departed_at", "disposition_at")
     return registrations.cast(REGISTRATION_SCHEMA).with_columns(
         is_departure_known=known.is_not_null(),
@@ -316,25 +322,29 @@ def _discharge_diagnoses(rows: pl.DataFrame, inpatient: pl.DataFrame | None) -> 
 
 def _explained(rows: pl.DataFrame, legs: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
     """Say of every registration why it is no index visit; null where it is one."""
+    # Those whom nobody can name have stays of their own: their order with the others is no matter.
+    ended = pl.col("disposition_code").replace(DISPOSITION_REASONS).fill_null("open")
     facts = rows.select("visit_key", "leg_key").join(
         legs.join(stays.select("stay_key", is_stay_planned="is_planned"), on="stay_key"),
         on="leg_key",
     )
     reason = (
         pl.when(pl.col("visit_key") != pl.col("last_word_key"))
-        .then(pl.lit("joined"))
+        .then(pl.lit("duplicate_registration"))
         .when(pl.col("person_key").is_null())
         .then(pl.lit("unlinkable"))
         .when(~pl.col("is_last_leg"))
-        .then(pl.lit("transferred_onward"))
+        .then(pl.lit("not_last_leg"))
         .when(pl.col("is_stay_planned"))
         .then(pl.lit("planned"))
         .when(pl.col("disposition_code").ne_missing("home"))
-        .then(pl.lit("not_home"))
+        .then(ended)
         .when(~pl.col("is_departure_known"))
-        .then(pl.lit("departure_unknown"))
+        .then(pl.lit("no_departure"))
     )
-    return facts.select("visit_key", "leg_key", "stay_key", reason.alias("exclusion_reason"))
+    return facts.select(
+        "visit_key", "hospital_key", "leg_key", "stay_key", reason.alias("exclusion_reason")
+    )
 
 
 def followed_up(window_hours: int, data_through: datetime) -> pl.Expr:
@@ -420,3 +430,25 @@ def monthly_counts(
         .select(*cell, "measure_code", "numerator_count", "index_visits_count", "all_visits_count")
         .sort(*cell, "measure_code")
     )
+
+
+def attrition(result: Answer, measure: Measure, data_through: datetime) -> pl.DataFrame:
+    """Count the way from registrations to the numerator: ``hospital_key, step_code, count``."""
+    pairs = flagged(result.pairs, measure, data_through)
+    in_window = pl.col("elapsed") <= timedelta(hours=measure.window_hours)
+    counted = pl.col("is_index")
+    steps = {
+        "registrations": result.registrations,
+        "visits": result.legs,
+        "index_visits": pairs,
+        "follow_up_incomplete": pairs.filter(~pl.col("is_followed_up")),
+        "outcome_unknown": pairs.filter("is_followed_up", ~pl.col("is_outcome_known")),
+        "followed_index_visits": pairs.filter(counted),
+        "returns_within_window": pairs.filter(counted, in_window),
+        "numerator": pairs.filter("is_numerator"),
+    }
+    excluded = result.registrations.drop_nulls("exclusion_reason").select(
+        "hospital_key", pl.col("exclusion_reason").alias("step_code")
+    )
+    named = [rows.select("hospital_key", step_code=pl.lit(name)) for name, rows in steps.items()]
+    return pl.concat([excluded, *named]).group_by("hospital_key", "step_code").len("count")

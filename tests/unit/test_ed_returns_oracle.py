@@ -60,12 +60,12 @@ def test_every_step_of_the_worked_histories() -> None:
     steps = histories.load_steps()
     assert len(steps) == len(found) > 100
     assert {
-        (leg, stay, visit, reason is None, back, gap and gap // timedelta(seconds=1))
+        (leg, stay, visit, reason, back, gap and gap // timedelta(seconds=1))
         for leg, stay, visit, reason, back, gap in found.select(
             "leg_key", "stay_key", "visit_key", "exclusion_reason", "return_visit_key", "elapsed"
         ).iter_rows()
     } == {
-        (leg, stay, visit, reason is None, back, gap and _seconds(gap))
+        (leg, stay, visit, reason, back, gap and _seconds(gap))
         for leg, stay, visit, reason, back, gap in steps.select(
             "leg", "stay", "visit", "index_exclusion_reason", "return_visit", "elapsed"
         ).iter_rows()
@@ -132,7 +132,7 @@ def test_home_without_any_departure_cannot_be_an_index_visit() -> None:
     result = solve(first, back)
     assert totals(result) == (0, 0, 2)
     reasons = dict(result.registrations.select("visit_key", "exclusion_reason").iter_rows())
-    assert reasons == {"a": "departure_unknown", "b": "not_home"}
+    assert reasons == {"a": "no_departure", "b": "admitted"}
 
 
 def test_departure_before_arrival_is_taken_as_the_arrival() -> None:

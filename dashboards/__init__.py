@@ -1,0 +1,1 @@
+"""The pages that quality teams read: Streamlit on published, read-only files."""

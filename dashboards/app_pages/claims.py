@@ -1,0 +1,105 @@
+"""Claims by month of service: what was billed, allowed and paid, PMPM and denials."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboards import charts, page, queries, tables
+from dashboards.queries import Row
+
+
+def render() -> None:
+    """Draw the page."""
+    view = page.open_page("Claims")
+    if not view.is_network:
+        page.note("Claims are billed by the network; these are the network's protected figures.")
+    _definitions()
+    payers = {row["payer_key"]: row["payer_name"] for row in queries.payers(view)}
+    if not payers:
+        st.info("No claims have been loaded yet.")
+        return
+    payer = st.selectbox("Payer", list(payers), format_func=lambda key: str(payers[key] or key))
+    rows = [_with_rates(row) for row in queries.claims_monthly(view, payer)]
+    if all(row["is_suppressed"] for row in rows):
+        st.info("Every month of this payer counts 1 to 10 claims or members, which is not shown.")
+    else:
+        _charts(rows)
+    _table(rows)
+
+
+def _with_rates(row: Row) -> Row:
+    months = row["member_months_count"]
+    adjudicated = row["adjudicated_claims_count"]
+    denied = row["denied_claims_count"]
+    return row | {
+        "paid_pmpm": row["paid_amount"] / months
+        if months and row["paid_amount"] is not None
+        else None,
+        "allowed_pmpm": row["allowed_amount"] / months
+        if months and row["allowed_amount"] is not None
+        else None,
+        "denial_rate": denied / adjudicated if adjudicated and denied is not None else None,
+    }
+
+
+def _charts(rows: list[Row]) -> None:
+    left, right = st.columns(2)
+    with left:
+        st.header("Paid per member per month")
+        page.chart(
+            charts.monthly_line(
+                rows, value="paid_pmpm", title="Paid per member month", number_format=",.2f"
+            )
+        )
+    with right:
+        st.header("Denial rate")
+        page.chart(
+            charts.monthly_line(
+                rows,
+                value="denial_rate",
+                title="Denied of adjudicated claims",
+                number_format=".1%",
+                colour=charts.VERMILLION,
+            )
+        )
+
+
+def _table(rows: list[Row]) -> None:
+    st.header("By month of service")
+    st.html(
+        tables.table(
+            "Claims by month of service",
+            [
+                tables.month("Month", "month_on"),
+                tables.count("Claims", "claims_count"),
+                tables.count("Adjudicated", "adjudicated_claims_count", "is_denial_suppressed"),
+                tables.count("Denied", "denied_claims_count", "is_denial_suppressed"),
+                tables.percent("Denial rate", "denial_rate", 1, "is_denial_suppressed"),
+                tables.money("Billed", "billed_amount"),
+                tables.money("Allowed", "allowed_amount"),
+                tables.money("Paid", "paid_amount"),
+                tables.money("Patient share", "patient_responsibility_amount"),
+                tables.count("Member months", "member_months_count"),
+                tables.money("Paid PMPM", "paid_pmpm"),
+                tables.money("Allowed PMPM", "allowed_pmpm"),
+            ],
+            list(reversed(rows)),
+        )
+    )
+    page.note("The latest months are still being adjudicated: their paid amounts will grow.")
+
+
+def _definitions() -> None:
+    with st.popover("Definitions"):
+        st.write(
+            "A claim is counted in its **current state**: voided claims are gone, replaced ones "
+            "appear once, payments and adjustments are the signed sums of all remittances.  \n"
+            "**Allowed** = paid + patient share. **PMPM** = amount ÷ member months of the same "
+            "month of service. **Denial rate** = denied ÷ adjudicated claims.  \n"
+            "**Hidden**: 1 to 10 claims or member months, and denials of 1 to 10, with the "
+            "amounts that belong to them."
+        )
+
+
+if __name__ == "__main__":
+    render()

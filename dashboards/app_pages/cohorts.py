@@ -1,0 +1,69 @@
+"""Cohorts: what they are and how entry events become members, step by step."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboards import page, queries, tables
+from dashboards.queries import Row
+
+
+def render() -> None:
+    """Draw the page."""
+    view = page.open_page("Cohorts")
+    if not view.is_network:
+        page.note("Cohorts span the network; these are the network's protected figures.")
+    cohorts = {row["cohort_code"]: row for row in queries.cohorts(view)}
+    if not cohorts:
+        st.info("No cohort has been defined: see the files in cohorts/.")
+        return
+    code = st.selectbox(
+        "Cohort", list(cohorts), format_func=lambda key: str(cohorts[key]["cohort_name"])
+    )
+    _definition(cohorts[code])
+    steps = [
+        row | {"step_name": step_name(row["rule_name"])}
+        for row in queries.cohort_attrition(view, code)
+    ]
+    st.header("From entry events to members")
+    if not steps:
+        st.info("A withdrawn cohort has no members.")
+        return
+    st.html(
+        tables.flow(
+            [(row["step_name"], row["persons_count"], row["events_count"]) for row in steps]
+        )
+    )
+    page.note(
+        "Hidden: a step that leaves, or loses, 1 to 10 persons or events. Small steps cannot be "
+        "told from subtraction."
+    )
+    page.table_under_chart(
+        "Persons and events left after each step",
+        [
+            tables.text("Step", "step_name"),
+            tables.count("Persons", "persons_count"),
+            tables.count("Events", "events_count"),
+        ],
+        steps,
+    )
+
+
+def step_name(rule_name: str) -> str:
+    """Return a rule's name as a reader would write it."""
+    words = rule_name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _definition(cohort: Row) -> None:
+    st.write(cohort["description"])
+    page.note(
+        f"Version {cohort['version_number']} · {cohort['status_code']} · "
+        f"owner: {cohort['owner_name'] or 'nobody'}"
+    )
+    with st.popover("Definition"):
+        st.code(cohort["definition"], language=None, wrap_lines=True)
+
+
+if __name__ == "__main__":
+    render()

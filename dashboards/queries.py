@@ -1,0 +1,231 @@
+"""What the pages read: published files through a locked-down, read-only connection.
+
+Connections and results are cached by the *real* path of a file: a publication is a new file behind
+the link ``current.duckdb``, so the first rerun after it reads the new one, and a reader in the
+middle of the old one is not disturbed. Every cached function takes the view's path and schema as
+arguments: a result cached for one hospital is never another's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import streamlit as st
+
+from governance.settings import Settings
+
+NETWORK = "network"
+CURRENT = "current.duckdb"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """Whose figures are shown: the network's, or one hospital's own."""
+
+    scope: str
+    path: str
+
+    @property
+    def is_network(self) -> bool:
+        """The network's protected figures, as every signed-in reader may see them."""
+        return self.scope == NETWORK
+
+    @property
+    def schema(self) -> str:
+        """The schema with the view's ED figures."""
+        return "main" if self.is_network else "own"
+
+
+def find_views(settings: Settings) -> dict[str, View]:
+    """Return what can be viewed, the network first; empty where nothing has been published."""
+    links = {NETWORK: settings.published / CURRENT}
+    if settings.operational.is_dir():
+        for directory in sorted(settings.operational.iterdir()):
+            links[directory.name] = directory / CURRENT
+    views = {scope: View(scope, str(link.resolve())) for scope, link in links.items() if _is(link)}
+    return views if NETWORK in views else {}
+
+
+def _is(link: Path) -> bool:
+    return link.is_file()
+
+
+def open_locked(path: str) -> duckdb.DuckDBPyConnection:
+    """Open one file so that nothing else can be read and nothing written, by any statement."""
+    # All of it in the configuration: set by statements afterwards, a second connection to a file
+    # that is still open somewhere (an evicted cache entry, say) fails on the lock of the first.
+    # Without external access DuckDB still allows the file it was opened with, and no other.
+    return duckdb.connect(
+        path,
+        read_only=True,
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_persistent_secrets": "false",
+            "python_enable_replacements": "false",
+            "enable_external_access": "false",
+            "lock_configuration": "true",
+        },
+    )
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _connection(path: str) -> duckdb.DuckDBPyConnection:
+    return open_locked(path)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _rows(path: str, sql: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
+    cursor = _connection(path).cursor()
+    try:
+        result = cursor.execute(sql, list(parameters))
+        names = [column[0] for column in result.description]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    finally:
+        cursor.close()
+
+
+def hospitals(view: View) -> list[Row]:
+    """Return hospitals: key, name, peer group."""
+    return _rows(
+        view.path,
+        "select hospital_key, hospital_name, peer_group_code from dim_hospitals "
+        "order by hospital_name",
+    )
+
+
+def publication(view: View) -> Row:
+    """Return snapshot, build and publication times and whether the data are made up."""
+    return _rows(
+        view.path,
+        "select snapshots.*, publication.built_at, publication.published_at "
+        "from rpt_snapshot as snapshots cross join publication",
+    )[0]
+
+
+def measures(view: View) -> list[Row]:
+    """Return measures of ED returns, the headline first."""
+    return _rows(view.path, "select * from measures order by is_headline desc, measure_code")
+
+
+def xmr_series(view: View, measure: str, denominator: str) -> dict[str, list[Row]]:
+    """Return the XmR points of each series by month: ``network`` or a hospital's key."""
+    found = _rows(
+        view.path,
+        f"select coalesce(hospital_key, '{NETWORK}') as series, * "
+        f"from {view.schema}.rpt_ed_returns_xmr "
+        "where measure_code = $1 and denominator_code = $2 order by series, month_on",
+        (measure, denominator),
+    )
+    series: dict[str, list[Row]] = {}
+    for row in found:
+        series.setdefault(row["series"], []).append(row)
+    return series
+
+
+def suppression(view: View, measure: str) -> dict[tuple[str, Any], str]:
+    """Return why a cell is hidden, by hospital and month."""
+    found = _rows(
+        view.path,
+        f"select hospital_key, month_on, suppression_code from {view.schema}.rpt_ed_returns_monthly"
+        " where measure_code = $1 and suppression_code is not null",
+        (measure,),
+    )
+    return {(row["hospital_key"], row["month_on"]): row["suppression_code"] for row in found}
+
+
+def funnel_periods(view: View, measure: str, denominator: str) -> list[Any]:
+    """Return half-years that have a funnel, the latest first."""
+    found = _rows(
+        view.path,
+        "select distinct period_on from rpt_ed_returns_funnel "
+        "where measure_code = $1 and denominator_code = $2 order by period_on desc",
+        (measure, denominator),
+    )
+    return [row["period_on"] for row in found]
+
+
+def funnel(view: View, schema: str, measure: str, denominator: str, period: Any) -> list[Row]:
+    """Return the points of one funnel from ``main`` (the network's) or ``own``."""
+    return _rows(
+        view.path,
+        f"select points.*, hospitals.hospital_name from {schema}.rpt_ed_returns_funnel as points "
+        "inner join dim_hospitals as hospitals using (hospital_key) "
+        "where measure_code = $1 and denominator_code = $2 and period_on = $3 "
+        "order by hospital_name",
+        (measure, denominator, period),
+    )
+
+
+def funnel_limits(view: View, measure: str, denominator: str, period: Any) -> list[Row]:
+    """Return the curve of the limits over the range of denominators."""
+    return _rows(
+        view.path,
+        "select * from rpt_ed_returns_funnel_limits where measure_code = $1 "
+        "and denominator_code = $2 and period_on = $3 order by denominator_count",
+        (measure, denominator, period),
+    )
+
+
+def ed_attrition(view: View) -> list[Row]:
+    """Return the steps from registrations to the numerator of the headline measure."""
+    return _rows(
+        view.path,
+        f"select * from {view.schema}.rpt_ed_returns_attrition order by step_number",
+    )
+
+
+def payers(view: View) -> list[Row]:
+    """Return payers that have claims, the largest first."""
+    return _rows(
+        view.path,
+        "select payers.payer_key, payers.payer_name, sum(claims.claims_count) as claims_count "
+        "from dim_payers as payers inner join rpt_claims_monthly as claims using (payer_key) "
+        "group by all order by claims_count desc nulls last, payer_name",
+    )
+
+
+def claims_monthly(view: View, payer: str) -> list[Row]:
+    """Return one payer's claims by month of service."""
+    return _rows(
+        view.path,
+        "select * from rpt_claims_monthly where payer_key = $1 and month_on is not null "
+        "order by month_on",
+        (payer,),
+    )
+
+
+def cohorts(view: View) -> list[Row]:
+    """Return cohorts and their definitions."""
+    return _rows(view.path, "select * from dim_cohorts order by cohort_name")
+
+
+def cohort_attrition(view: View, cohort: str) -> list[Row]:
+    """Return the steps of one cohort."""
+    return _rows(
+        view.path,
+        "select * from rpt_cohort_attrition where cohort_code = $1 order by rule_number",
+        (cohort,),
+    )
+
+
+def reconciliation(view: View) -> list[Row]:
+    """Return every check of the snapshot against its sources, failed ones first."""
+    return _rows(
+        view.path,
+        "select * from rpt_reconciliation "
+        "order by is_equal, source_name, table_name, check_code, column_name nulls first",
+    )
+
+
+def quarantine(view: View) -> list[Row]:
+    """Return what was kept out of the lake, and why."""
+    return _rows(
+        view.path,
+        "select * from rpt_quarantine "
+        "order by source_name, table_name, column_name nulls first, reason_code",
+    )

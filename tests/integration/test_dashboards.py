@@ -1,0 +1,269 @@
+"""The pages, run by Streamlit's own test runner on small published files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboards import queries
+from dashboards.queries import NETWORK, View, find_views, open_locked
+from governance.errors import PublicationError
+from governance.settings import PROJECT_ROOT, Settings
+from ops.publish import publish
+from ops.serve import serve
+from tests.helpers.dashboard import publish_small
+from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
+
+pytestmark = pytest.mark.integration
+
+PAGES = ["ed_returns", "claims", "cohorts", "data_quality"]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return publish_small(tmp_path_factory.mktemp("dashboards"))
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    monkeypatch.setenv("SCUTARI_HOME", str(settings.home))
+
+
+def run(name: str, scope: str | None = None) -> AppTest:
+    page = AppTest.from_file(
+        str(PROJECT_ROOT / "dashboards" / "app_pages" / f"{name}.py"), default_timeout=30
+    ).run()
+    if scope is not None:
+        page.selectbox(key="scope_selector").select(scope).run()
+    assert not page.exception
+    return page
+
+
+def words(page: AppTest) -> str:
+    """All the page says, HTML included."""
+    found = [element.proto.body for element in page.get("html")]
+    for kind in ("markdown", "caption", "info", "error", "success", "title", "header"):
+        found += [str(element.value) for element in page.get(kind)]
+    return "\n".join(found)
+
+
+def choose(page: AppTest, label: str, value: str) -> AppTest:
+    box = next(box for box in page.selectbox if box.label == label)
+    box.select(value).run()
+    assert not page.exception
+    return page
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scope", [None, "mill_valley"])
+def test_page_draws_in_both_views(name: str, scope: str | None) -> None:
+    page = run(name, scope)
+    said = words(page)
+    assert "Synthetic data." in said
+    assert "20250210T031500Z" in said
+    assert "05 Feb 2025 04:00 UTC" in said
+    assert ("Sign-in comes" in said) is (scope is not None)
+
+
+def test_real_data_have_no_banner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_small(tmp_path, is_synthetic=False)
+    monkeypatch.setenv("SCUTARI_HOME", str(tmp_path))
+    assert "Synthetic" not in words(run("ed_returns"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_published_says_what_to_do(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCUTARI_HOME", str(tmp_path))
+    page = run(name)
+    assert page.error[0].value == (
+        f"Nothing has been published in {tmp_path / 'published'}: run `make demo` for the "
+        "synthetic network, or `scutari run` on your own databases."
+    )
+
+
+def test_network_page_shows_no_small_count_and_says_hidden() -> None:
+    page = choose(run("ed_returns"), "Hospital", "harbour")
+    said = words(page)
+    assert ">hidden</span>" in said
+    numbers = [int(cell) for cell in _cells(said)]
+    assert not [number for number in numbers if 1 <= number <= 10]
+
+
+def _cells(html: str) -> list[str]:
+    table = html.split("Returns by month</caption>")[1].split("</table>", maxsplit=1)[0]
+    parts = [part.split("<")[0] for part in table.split('<td class="n">')[1:]]
+    return [part.replace(",", "") for part in parts if part.replace(",", "").isdigit()]
+
+
+def test_own_page_shows_small_counts_whole() -> None:
+    said = words(run("ed_returns", "mill_valley"))
+    table = said.split("Returns by month</caption>")[1].split("</table>")[0]
+    assert "hidden" not in table
+    assert [cell for cell in _cells(said) if 1 <= int(cell) <= 10]
+
+
+def test_a_hidden_series_says_why_and_draws_no_empty_chart() -> None:
+    page = choose(run("ed_returns"), "Hospital", "mill_valley")
+    assert "which the network does not show" in page.info[0].value
+
+
+def test_numerator_and_both_denominators_are_named() -> None:
+    said = words(run("ed_returns"))
+    for name in ("Returns (numerator)", "All ED visits", "Index visits"):
+        assert f"<dt>{name}</dt>" in said
+    definitions = words(choose(run("ed_returns"), "Measure", ANY_RETURN))
+    assert "Any return within 72 h, counted from departure." in definitions
+
+
+def test_changing_the_view_does_not_show_the_cached_rows_of_another(settings: Settings) -> None:
+    views = find_views(settings)
+    own = queries.xmr_series(views["mill_valley"], HEADLINE, "all_visits")
+    network = queries.xmr_series(views[NETWORK], HEADLINE, "all_visits")
+    other = queries.xmr_series(views["harbour"], HEADLINE, "all_visits")
+    assert set(own) == {"mill_valley"}
+    assert set(other) == {"harbour"}
+    assert all(point["rate"] is not None for point in own["mill_valley"])
+    assert all(point["rate"] is None for point in network["mill_valley"])
+
+
+def test_view_survives_turning_to_another_page() -> None:
+    page = AppTest.from_file(
+        str(PROJECT_ROOT / "dashboards" / "app_pages" / "claims.py"), default_timeout=30
+    )
+    page.session_state["scope"] = "harbour"
+    page.run()
+    assert page.selectbox(key="scope_selector").value == "harbour"
+
+
+def test_cohort_flow_hides_a_small_step_and_its_loss() -> None:
+    page = choose(run("cohorts"), "Cohort", "heart_failure")
+    said = words(page)
+    assert "<b>812</b> persons" in said
+    assert "is-hidden" in said
+    assert "632 persons leave" not in said
+
+
+def test_data_quality_says_that_all_adds_up_and_hides_small_counts() -> None:
+    said = words(run("data_quality"))
+    assert "All 6 checks add up" in said
+    assert "412,328" in said
+    assert ">hidden</span>" in said
+
+
+def test_text_from_the_data_cannot_be_markup(tmp_path: Path) -> None:
+    from dashboards import tables  # noqa: PLC0415
+
+    html = tables.table("a <b>", [tables.text("h<i>", "name")], [{"name": "<script>x</script>"}])
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "<b>" not in html
+    assert "<script>" not in tables.flow([("<script>", 20, 30)])
+
+
+def test_pages_do_not_lie_where_streamlit_serves_them_past_every_check() -> None:
+    assert not (PROJECT_ROOT / "dashboards" / "pages").exists()
+    assert {path.stem for path in (PROJECT_ROOT / "dashboards" / "app_pages").glob("*.py")} == {
+        "__init__",
+        *PAGES,
+    }
+
+
+def test_a_file_that_is_open_already_can_be_opened_again(settings: Settings) -> None:
+    path = find_views(settings)["harbour"].path
+    with open_locked(path) as first, open_locked(path) as second:
+        for connection in (first, second):
+            assert connection.execute("select count(*) from publication").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from read_text('{other}')",
+        "select * from read_csv('/etc/passwd')",
+        "attach '{other}' as other",
+        "copy (select 1) to '{target}'",
+        "create table x as select 1",
+        "install httpfs",
+        "set enable_external_access = true",
+        "set allowed_paths = ['{other}']",
+    ],
+)
+def test_locked_connection_reads_nothing_else_and_writes_nothing(
+    statement: str, settings: Settings, tmp_path: Path
+) -> None:
+    views = find_views(settings)
+    target = tmp_path / "out.csv"
+    with open_locked(views["harbour"].path) as connection:
+        filled = statement.format(other=views["mill_valley"].path, target=target)
+        with pytest.raises(duckdb.Error):
+            connection.execute(filled).fetchall()
+        assert connection.execute("select count(*) from publication").fetchall() == [(1,)]
+    assert not target.exists()
+
+
+def test_published_files_can_be_replaced_under_load(tmp_path: Path) -> None:
+    settings = publish_small(tmp_path)
+    failures: list[BaseException] = []
+    seen: set[Any] = set()
+    is_over = threading.Event()
+
+    def read() -> None:
+        while not is_over.is_set():
+            try:
+                view = find_views(settings)[NETWORK]
+                seen.add(queries.publication(view)["published_at"])
+                assert len(queries.measures(view)) == 6
+            except BaseException as error:
+                failures.append(error)
+                return
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    reports = [publish(settings) for _ in range(3)]
+    last = View(NETWORK, str(reports[-1].network_file.resolve()))
+    newest = queries.publication(last)["published_at"]
+    is_over.set()
+    for reader in readers:
+        reader.join()
+    assert not failures
+    assert len(seen) >= 2
+    assert queries.publication(find_views(settings)[NETWORK])["published_at"] == newest
+
+
+def test_launcher_without_publication_says_one_sentence_and_fails(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dashboards"],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"SCUTARI_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"error: Nothing has been published in {tmp_path / 'published'}: run `make demo` for the "
+        "synthetic network, or `scutari run` on your own databases.\n"
+    )
+
+
+def test_taken_port_is_named(settings: Settings) -> None:
+    import socket  # noqa: PLC0415
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(PublicationError, match=f"Port {port} .* is taken"):
+            serve(settings, port, announce=lambda message: None)

@@ -1,0 +1,1 @@
+"""Real databases, real Parquet, real dbt."""

@@ -1,0 +1,215 @@
+"""The 22 worked histories as operational rows, through snapshot, dbt build and publication.
+
+`data_through` is the earliest feed of a whole network, so histories of different limits live in
+installations of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from governance.settings import Settings
+from tests.helpers import histories, operational, pipeline
+
+pytestmark = pytest.mark.integration
+
+EXPECTED = histories.load_expected()
+LIMITS = sorted({item.data_through for item in EXPECTED})
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One network with the histories of one follow-up limit."""
+
+    settings: Settings
+    visit_names: dict[str, str]  # token -> name of the visit in the histories
+    examples: dict[str, int]  # token -> number of the history
+
+    def visits(self, sql: str) -> pl.DataFrame:
+        """Run a query whose column ``visit_key`` holds tokens; add the visit's name and history."""
+        frame = pipeline.query(self.settings.warehouse, sql)
+        return frame.with_columns(
+            visit=pl.col("visit_key").replace_strict(self.visit_names, return_dtype=pl.String),
+            example=pl.col("visit_key").replace_strict(self.examples, return_dtype=pl.Int64),
+        )
+
+
+def _patients(visits: pl.DataFrame) -> tuple[list[dict[str, Any]], dict[tuple[str, str], int]]:
+    """A registration per person and hospital: only the health number says who is one person."""
+    died = {f"p{item.example}": item.died_on for item in EXPECTED}
+    pairs = visits.select("person", "hospital").unique().sort("person", "hospital").rows()
+    numbers = {pair: number for number, pair in enumerate(pairs, start=1)}
+    rows = [
+        {
+            "patient_id": number,
+            "hospital_id": hospital,
+            "health_number": f"HN-{person}",
+            "deceased_on": died[person],
+        }
+        for (person, hospital), number in numbers.items()
+    ]
+    return rows, numbers
+
+
+def _content(visits: pl.DataFrame, limit: datetime) -> tuple[operational.Content, dict[int, str]]:
+    patients, numbers = _patients(visits)
+    zones = dict(visits.select("hospital", "time_zone").unique().iter_rows())
+    names = dict(enumerate(visits["visit"], start=1))
+    rows = [
+        {
+            "visit_id": number,
+            "hospital_id": row["hospital"],
+            "patient_id": numbers[row["person"], row["hospital"]],
+            "arrived_at": histories.instant(row["arrived_local"], row["time_zone"]),
+            "departed_at": histories.instant(row["departed_local"], row["time_zone"]),
+            "disposition_code": row["disposition"],
+            "is_planned": row["is_planned"],
+            "sent_by_hospital_id": row["sent_by"],
+        }
+        for number, row in enumerate(visits.iter_rows(named=True), start=1)
+    ]
+    here = set(visits["example"])
+    direct = [
+        {
+            "hospital_id": "A",
+            "patient_id": numbers[f"p{item.example}", "A"],
+            "admitted_at": datetime.combine(item.admitted_directly_on, time(9), UTC),
+            "discharged_at": datetime.combine(item.admitted_directly_on, time(9), UTC)
+            + timedelta(days=3),
+            "admission_type_code": "direct",
+        }
+        for item in EXPECTED
+        if item.admitted_directly_on and item.example in here
+    ]
+    ehr = {
+        "hospitals": [{"hospital_id": name, "time_zone": zone} for name, zone in zones.items()],
+        "feeds": [{"hospital_id": name, "data_through_at": limit} for name in zones],
+        "patients": patients,
+        "ed_visits": rows,
+        "inpatient_encounters": direct,
+    }
+    return {"ehr": ehr}, names
+
+
+@pytest.fixture(scope="module")
+def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[datetime, Installation]:
+    made = {}
+    for limit in LIMITS:
+        members = [item.example for item in EXPECTED if item.data_through == limit]
+        visits = histories.load_visits().filter(pl.col("example").is_in(members))
+        content, names = _content(visits, limit)
+        home = tmp_path_factory.mktemp("histories") / "home"
+        settings = operational.write_installation(home, content)
+        pipeline.run_pipeline(settings)
+        tokens = pipeline.raw_visit_keys(settings, names)
+        example_of = dict(visits.select("visit", "example").iter_rows())
+        made[limit] = Installation(
+            settings=settings,
+            visit_names={token: names[number] for token, number in tokens.items()},
+            examples={token: example_of[names[number]] for token, number in tokens.items()},
+        )
+    return made
+
+
+def test_every_registration_arrives(installations: dict[datetime, Installation]) -> None:
+    seen = [
+        installation.visits("select ed_visit_key as visit_key from core.fct_ed_visits")["visit"]
+        for installation in installations.values()
+    ]
+    assert sorted(pl.concat(seen)) == sorted(histories.load_visits()["visit"])
+
+
+def test_no_value_of_a_history_is_refused(installations: dict[datetime, Installation]) -> None:
+    for installation in installations.values():
+        refused = pipeline.query(
+            installation.settings.warehouse, "select * from quality.rpt_quarantine"
+        )
+        assert refused.is_empty(), refused
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda item: str(item.example))
+def test_index_visits_and_numerator(
+    installations: dict[datetime, Installation], expected: histories.Expected
+) -> None:
+    pairs = (
+        installations[expected.data_through]
+        .visits("select *, index_visit_key as visit_key from core.fct_ed_returns")
+        .filter(pl.col("example") == expected.example)
+        .filter("has_complete_follow_up", "is_outcome_known")
+    )
+    counted = pairs.filter(
+        pl.col("is_return_admitted").fill_null(False), pl.col("elapsed_seconds") <= 72 * 3600
+    )
+    assert len(pairs) == expected.index_visits, expected.why
+    assert len(counted) == expected.numerator, expected.why
+    wanted = [expected.attributed_visit] if expected.attributed_visit else []
+    assert counted["visit"].to_list() == wanted, expected.why
+
+
+def test_monthly_mart_adds_up_to_the_histories(
+    installations: dict[datetime, Installation],
+) -> None:
+    """The mart knows no person: its cells must be the sums of the histories' answers."""
+    for limit, installation in installations.items():
+        totals = pipeline.query(
+            installation.settings.warehouse,
+            """
+            select
+                sum(numerator_count) as numerator_count,
+                sum(index_visits_count) as index_visits_count,
+                sum(all_visits_count) as all_visits_count
+            from marts.rpt_ed_returns_monthly
+            where measure_code = 'ed_return_72h_admitted'
+            """,
+        )
+        mine = [item for item in EXPECTED if item.data_through == limit]
+        assert [int(value) for value in totals.row(0)] == [
+            sum(item.numerator for item in mine),
+            sum(item.index_visits for item in mine),
+            sum(item.all_visits for item in mine),
+        ]
+
+
+def test_cells_by_hospital_and_month(installations: dict[datetime, Installation]) -> None:
+    """Numerators where the histories put them: the hospital that sent home, the local month."""
+    rows = pipeline.query(
+        installations[max(LIMITS)].settings.warehouse,
+        """
+        select hospital_key, strftime(month_on, '%Y-%m') as month, numerator_count
+        from marts.rpt_ed_returns_monthly
+        where measure_code = 'ed_return_72h_admitted' and numerator_count > 0
+        """,
+    ).rows()
+    # 1a 4a 6b 7a 8a 9a 11a at A in June, 19a in March, 22a in May; 10b at B; 21a at W.
+    assert sorted(rows) == [
+        ("A", "2024-03", 1),
+        ("A", "2024-05", 1),
+        ("A", "2024-06", 7),
+        ("B", "2024-06", 1),
+        ("W", "2024-05", 1),
+    ]
+
+
+def test_the_published_file_hides_these_small_cells(
+    installations: dict[datetime, Installation],
+) -> None:
+    """Every cell of 22 people is below eleven: no reader of the network file may see one."""
+    installation = installations[max(LIMITS)]
+    current = installation.settings.published / "current.duckdb"
+    rows = pipeline.query(
+        current,
+        """
+        select is_suppressed, numerator_count
+        from rpt_ed_returns_monthly
+        where measure_code = 'ed_return_72h_admitted'
+        """,
+    )
+    shown = rows.filter(pl.col("numerator_count").is_not_null())
+    assert not rows.is_empty()
+    assert rows["is_suppressed"].any()
+    assert not shown["numerator_count"].is_between(1, 10).any()

@@ -1,0 +1,236 @@
+"""The oracle against the warehouse on whole networks: visit by visit, pair by pair, cell by cell.
+
+The oracle reads the snapshot's Parquet files and the measures' seed rows; nothing that dbt made.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from governance.settings import PROJECT_ROOT, Settings, load_settings
+from tests.helpers import drawn, lake, operational, pipeline
+from tests.oracle.ed_returns import (
+    HEADLINE,
+    Answer,
+    Measure,
+    answer,
+    attrition,
+    flagged,
+    monthly_counts,
+)
+
+pytestmark = pytest.mark.integration
+
+SEEDS = PROJECT_ROOT / "seeds" / "ed_returns"
+
+
+@pytest.fixture(scope="module", params=["demo", "limits"])
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The demo, and a network in which most things happen at the very limit of a rule."""
+    if request.param == "demo":
+        return load_settings(request.getfixturevalue("demo_home"))
+    home = tmp_path_factory.mktemp("limits") / "home"
+    settings = operational.write_installation(home, drawn.draw_network(2500, seed=1854))
+    pipeline.run_pipeline(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def oracle(network: Settings) -> Answer:
+    return answer(
+        lake.registrations(network),
+        lake.persons(network),
+        lake.inpatient(network),
+    )
+
+
+@pytest.fixture(scope="module")
+def through(network: Settings) -> datetime:
+    return lake.data_through(network)
+
+
+@pytest.fixture(scope="module")
+def pairs_of_the_warehouse(network: Settings) -> pl.DataFrame:
+    return pipeline.query(network.warehouse, "select * from core.fct_ed_returns")
+
+
+def measures() -> list[Measure]:
+    """The measures' seed rows as the oracle counts them."""
+    rows = pl.read_csv(SEEDS / "ed_return_measures.csv", infer_schema=False)
+    groups = pl.read_csv(SEEDS / "ed_diagnosis_groups.csv", infer_schema=False)
+    members = groups.sort("icd10_prefix").with_columns(pl.col("maximum_age_years").cast(pl.Int64))
+    grouped = {
+        name: tuple(part.select("icd10_prefix", "maximum_age_years").rows())
+        for (name,), part in members.group_by("group_code", maintain_order=True)
+    }
+    return [
+        Measure(
+            code=row["measure_code"],
+            window_hours=int(row["window_hours"]),
+            requires_admission=row["requires_admission"].lower() == "true",
+            return_group=grouped.get(row["return_diagnosis_group_code"]),
+            index_group=grouped.get(row["index_diagnosis_group_code"]),
+            maximum_age_years=int(row["maximum_age_years"]) if row["maximum_age_years"] else None,
+            requires_same_hospital=row["requires_same_hospital"].lower() == "true",
+        )
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def test_registrations_agree(network: Settings, oracle: Answer) -> None:
+    found = pipeline.query(
+        network.warehouse,
+        """
+        select
+            ed_visit_key as visit_key,
+            leg_key,
+            stay_key,
+            index_exclusion_reason as exclusion_reason
+        from core.fct_ed_visits
+        """,
+    )
+    wanted = oracle.registrations
+    assert_frame_equal(
+        found.sort("visit_key"),
+        wanted.select(found.columns).sort("visit_key"),
+        check_dtypes=False,
+    )
+
+
+def test_months_of_arrival_agree(network: Settings, oracle: Answer) -> None:
+    found = pipeline.query(
+        network.warehouse,
+        "select ed_visit_key as leg_key, arrived_month_on from core.fct_ed_visits",
+    )
+    both = oracle.legs.select("leg_key", "month_on").join(found, on="leg_key", validate="1:1")
+    assert len(both) == len(oracle.legs)
+    assert both.filter(pl.col("month_on") != pl.col("arrived_month_on")).is_empty()
+
+
+def test_index_visits_and_returns_agree(
+    oracle: Answer, pairs_of_the_warehouse: pl.DataFrame
+) -> None:
+    columns = {
+        "index_visit_key": "index_visit_key",
+        "return_visit_key": "return_visit_key",
+        "person_key": "person_key",
+        "hospital_key": "hospital_key",
+        "return_hospital_key": "return_hospital_key",
+        "month_on": "index_month_on",
+        "departed_at": "index_departed_at",
+        "return_arrived_at": "return_arrived_at",
+    }
+    wanted = oracle.pairs.select(list(columns)).rename(columns).sort("index_visit_key")
+    found = pairs_of_the_warehouse.select(wanted.columns).sort("index_visit_key")
+    assert_frame_equal(
+        _on_one_clock(found), _on_one_clock(wanted), check_dtypes=False, check_column_order=True
+    )
+
+
+def _on_one_clock(frame: pl.DataFrame) -> pl.DataFrame:
+    """The warehouse keeps instants as UTC without a zone, the lake with one."""
+    return frame.with_columns(
+        pl.col(pl.Datetime).dt.replace_time_zone(None).dt.cast_time_unit("us")
+    )
+
+
+def test_facts_of_each_return_agree(
+    oracle: Answer, pairs_of_the_warehouse: pl.DataFrame, through: datetime
+) -> None:
+    wanted = flagged(oracle.pairs, HEADLINE, through).select(
+        "index_visit_key",
+        "index_diagnosis_code",
+        "return_diagnosis_code",
+        "return_outcome_code",
+        pl.col("is_return_admitted").fill_null(False),
+        pl.col("is_followed_up").alias("has_complete_follow_up"),
+        "is_outcome_known",
+        pl.col("elapsed").dt.total_seconds().alias("elapsed_seconds"),
+    )
+    found = pairs_of_the_warehouse.select(wanted.columns).with_columns(
+        pl.col("is_return_admitted").fill_null(False)
+    )
+    has_return = pairs_of_the_warehouse["return_visit_key"].is_not_null().sum()
+    assert has_return > 100, "too few returns to agree about"
+    assert_frame_equal(
+        found.sort("index_visit_key"), wanted.sort("index_visit_key"), check_dtypes=False
+    )
+
+
+def test_monthly_mart_agrees(network: Settings, oracle: Answer, through: datetime) -> None:
+    found = pipeline.query(
+        network.warehouse,
+        """
+        select
+            hospital_key,
+            month_on,
+            measure_code,
+            cast(numerator_count as bigint) as numerator_count,
+            cast(index_visits_count as bigint) as index_visits_count,
+            cast(all_visits_count as bigint) as all_visits_count
+        from marts.rpt_ed_returns_monthly
+        """,
+    )
+    wanted = monthly_counts(oracle, measures(), through)
+    assert set(wanted["measure_code"]) == set(found["measure_code"])
+    assert wanted.filter(measure_code=HEADLINE.code)["numerator_count"].sum() > 0
+    key = ["measure_code", "hospital_key", "month_on"]
+    assert_frame_equal(_counted(found).sort(key), _counted(wanted).sort(key), check_dtypes=False)
+
+
+def test_attrition_agrees(network: Settings, oracle: Answer, through: datetime) -> None:
+    found = pipeline.query(
+        network.warehouse,
+        """
+        select hospital_key, step_code, registrations_count as count
+        from marts.rpt_ed_returns_attrition
+        """,
+    )
+    key = ["hospital_key", "step_code"]
+    assert_frame_equal(
+        found.filter(pl.col("count") > 0).sort(key),
+        attrition(oracle, HEADLINE, through).select(found.columns).sort(key),
+        check_dtypes=False,
+    )
+
+
+def _counted(cells: pl.DataFrame) -> pl.DataFrame:
+    """Leave out empty cells: whether zeros have a row is no question of truth."""
+    columns = ["hospital_key", "month_on", "measure_code", "numerator_count"]
+    columns += ["index_visits_count", "all_visits_count"]
+    return cells.select(columns).filter(pl.col("all_visits_count") > 0)
+
+
+@pytest.fixture(scope="module")
+def planted(demo_home: Path) -> Path:
+    """The ledger: what the demo planted, read off its plan and not off its rows."""
+    return demo_home / "demo"
+
+
+def test_ledger_and_warehouse_agree_on_every_visit(demo_settings: Settings, planted: Path) -> None:
+    ledger = pl.read_parquet(planted / "visits.parquet")
+    names = pipeline.raw_visit_keys(demo_settings, ledger["visit_id"])
+    found = pipeline.query(
+        demo_settings.warehouse,
+        """
+        select ed_visit_key, leg_key, index_exclusion_reason is null as is_index
+        from core.fct_ed_visits
+        """,
+    ).select(
+        pl.col("ed_visit_key").replace_strict(names).alias("visit_id"),
+        pl.col("leg_key").replace_strict(names).alias("leg_visit_id"),
+        "is_index",
+    )
+    assert_frame_equal(
+        found.sort("visit_id"), ledger.select(found.columns).sort("visit_id"), check_dtypes=False
+    )
+
+
+def test_headline_is_the_seed_row() -> None:
+    headline = next(measure for measure in measures() if measure.code == HEADLINE.code)
+    assert headline == HEADLINE

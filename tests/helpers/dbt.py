@@ -1,0 +1,55 @@
+"""dbt in a process of its own, over an installation of a test's making."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from governance.settings import PROJECT_ROOT
+
+
+@dataclass(frozen=True)
+class DbtRun:
+    """How a dbt command ended."""
+
+    exit_code: int
+    output: str
+    results: list[dict[str, Any]]
+
+    def not_green(self) -> list[str]:
+        """Names and statuses of the nodes that did not end well."""
+        good = ("success", "pass", "no-op")
+        return [
+            f"{row['unique_id']}: {row['status']}"
+            for row in self.results
+            if row["status"] not in good
+        ]
+
+
+def run_dbt(home: Path, target_path: Path, *arguments: str) -> DbtRun:
+    """Run one dbt command over the installation at ``home``; artifacts go to ``target_path``."""
+    results = target_path / "run_results.json"
+    results.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *arguments],
+        cwd=PROJECT_ROOT,
+        env=os.environ
+        | {
+            "SCUTARI_HOME": str(home),
+            "DBT_PROFILES_DIR": str(PROJECT_ROOT),
+            "DBT_PROJECT_DIR": str(PROJECT_ROOT),
+            "DBT_TARGET_PATH": str(target_path),
+            "DBT_LOG_PATH": str(target_path / "logs"),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    rows = json.loads(results.read_text("utf-8"))["results"] if results.exists() else []
+    return DbtRun(done.returncode, done.stdout + done.stderr, rows)

@@ -1,0 +1,124 @@
+"""The dbt sources follow one snapshot of the lake, and say so when there is none."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.helpers.dbt import DbtRun, run_dbt
+
+pytestmark = pytest.mark.integration
+
+TAKEN_AT = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def target_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dbt-target")
+
+
+@pytest.fixture(scope="module")
+def one_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sources") / "the nurse's home"
+
+
+@pytest.fixture
+def home(one_home: Path) -> Path:
+    """An empty installation, always at the same path: dbt parses all anew for another one."""
+    shutil.rmtree(one_home, ignore_errors=True)
+    one_home.mkdir()
+    return one_home
+
+
+def write_snapshot(home: Path, snapshot_id: str, hospitals: list[str]) -> None:
+    """A snapshot with hospitals in two files, the second without the newer column."""
+    directory = home / "lake" / snapshot_id
+    zones = pa.array(["America/Toronto"])
+    for number, hospital in enumerate(hospitals):
+        columns = {"hospital_id": pa.array([hospital]), "time_zone": zones}
+        if number == 0:
+            columns["peer_group_code"] = pa.array(["small"])
+        write(directory / "ehr" / "hospitals" / f"{number}.parquet", pa.table(columns))
+    snapshot = {
+        "snapshot_id": pa.array([snapshot_id]),
+        "taken_at": pa.array([TAKEN_AT], pa.timestamp("us", "UTC")),
+        "is_synthetic": pa.array([True]),
+        "contract_hash": pa.array(["none"]),
+    }
+    write(directory / "quality" / "snapshots" / "all.parquet", pa.table(snapshot))
+    (directory / "_manifest.json").write_text("{}")
+    current = home / "lake" / "current"
+    current.unlink(missing_ok=True)
+    current.symlink_to(snapshot_id)
+
+
+def write(path: Path, table: pa.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+
+
+def build(home: Path, target_path: Path, *arguments: str) -> DbtRun:
+    return run_dbt(home, target_path, "run", "-s", "+dim_hospitals", *arguments)
+
+
+def hospitals_of(home: Path) -> list[tuple[str, str | None]]:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        return connection.execute(
+            "select hospital_key, peer_group_code from core.dim_hospitals order by hospital_key"
+        ).fetchall()
+
+
+def test_without_a_snapshot_the_last_build_stays(home: Path, target_path: Path) -> None:
+    write_snapshot(home, "s1", ["A"])
+    assert build(home, target_path).exit_code == 0
+    (home / "lake" / "current").unlink()
+    run = build(home, target_path)
+    assert run.exit_code != 0
+    assert (
+        f"There is no snapshot in {home}/lake: run `scutari snapshot` (or `make demo`) first."
+        in run.output
+    )
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        staged = connection.execute("select hospital_key from staging.stg_ehr__hospitals")
+        assert staged.fetchall() == [("A",)]
+    assert hospitals_of(home) == [("A", "small")]
+
+
+def test_snapshot_without_a_manifest_is_none(home: Path, target_path: Path) -> None:
+    write_snapshot(home, "s1", ["A"])
+    (home / "lake" / "s1" / "_manifest.json").unlink()
+    assert "There is no snapshot in" in build(home, target_path).output
+
+
+def test_any_snapshot_can_be_built_again(home: Path, target_path: Path) -> None:
+    write_snapshot(home, "s1", ["A", "B"])
+    write_snapshot(home, "s2", ["C"])
+    assert build(home, target_path).exit_code == 0
+    assert hospitals_of(home) == [("C", "small")]
+    assert build(home, target_path, "--vars", "snapshot: s1").exit_code == 0
+    assert hospitals_of(home) == [("A", "small"), ("B", None)]
+    run = build(home, target_path, "--vars", "snapshot: s3")
+    assert run.exit_code != 0
+    assert f"There is no snapshot s3 in {home}/lake" in run.output
+
+
+def test_sources_name_the_snapshot_and_not_the_link(home: Path, target_path: Path) -> None:
+    """A link that moves during a build must not move the build with it."""
+    write_snapshot(home, "s1", ["A"])
+    assert build(home, target_path).exit_code == 0
+    write_snapshot(home, "s2", ["B"])
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        rows = connection.execute("select hospital_id from lake_ehr.hospitals").fetchall()
+    assert rows == [("A",)]
+
+
+def test_empty_lake_is_allowed_by_name_only(home: Path, target_path: Path) -> None:
+    run = build(home, target_path, "--vars", "allow_empty_lake: true")
+    assert run.exit_code == 0
+    assert hospitals_of(home) == []

@@ -1,0 +1,113 @@
+"""The same models and tests on Apache Spark; every table equals DuckDB's, row for row."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from governance.settings import load_settings
+from tests.helpers.dbt import DbtRun, run_dbt
+
+IS_ASKED_FOR = os.environ.get("SCUTARI_SPARK_TESTS") == "1"
+IS_INSTALLED = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(
+        not (IS_ASKED_FOR and IS_INSTALLED),
+        reason="needs Java, the spark dependencies and SCUTARI_SPARK_TESTS=1: `make test-spark`",
+    ),
+]
+
+VISITS = 1500
+SCHEMAS = ("intermediate", "core", "marts", "quality", "research")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from demo.network import plant_network  # noqa: PLC0415
+    from extract.snapshot import take_snapshot  # noqa: PLC0415
+
+    directory = tmp_path_factory.mktemp("spark-home")
+    plant_network(directory, visits=VISITS, progress=lambda _: None)
+    take_snapshot(load_settings(directory), progress=lambda _: None)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def builds(home: Path) -> dict[str, DbtRun]:
+    return {
+        target: run_dbt(home, home / "dbt" / target, "build", "--target", target)
+        for target in ("duckdb", "spark")
+    }
+
+
+def tables(home: Path) -> list[tuple[str, str]]:
+    manifest = json.loads((home / "dbt" / "duckdb" / "manifest.json").read_text("utf-8"))
+    return sorted(
+        (node["schema"], node["alias"])
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and node["schema"] in SCHEMAS
+        and node["config"]["materialized"] == "table"
+    )
+
+
+@pytest.mark.parametrize("target", ["duckdb", "spark"])
+def test_build_is_green(builds: dict[str, DbtRun], target: str) -> None:
+    run = builds[target]
+    assert run.not_green() == []
+    assert run.exit_code == 0
+
+
+def test_both_ran_the_same_models_and_tests(builds: dict[str, DbtRun]) -> None:
+    ran = {
+        target: {row["unique_id"] for row in run.results if "operation" not in row["unique_id"]}
+        for target, run in builds.items()
+    }
+    assert ran["spark"] == ran["duckdb"]
+
+
+def test_every_table_is_equal(builds: dict[str, DbtRun], home: Path) -> None:
+    names = tables(home)
+    assert len(names) > len(SCHEMAS)
+    different = {}
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"attach '{home}/warehouse.duckdb' as warehouse (read_only)")
+        for schema, name in names:
+            count = rows_that_differ(connection, home, schema, name)
+            if count:
+                different[f"{schema}.{name}"] = count
+    assert different == {}
+
+
+def rows_that_differ(
+    connection: duckdb.DuckDBPyConnection, home: Path, schema: str, name: str
+) -> int:
+    """Rows in one and not in the other, either way; columns are matched by name."""
+    columns = [
+        str(row[0])
+        for row in connection.execute(
+            "select column_name from duckdb_columns() where database_name = 'warehouse' "
+            "and schema_name = ? and table_name = ? order by column_index",
+            [schema, name],
+        ).fetchall()
+    ]
+    listed = ", ".join(columns)
+    ours = f"select {listed} from warehouse.{schema}.{name}"
+    theirs = (
+        f"select {listed} from read_parquet('{home}/spark/warehouse/{schema}.db/{name}/*.parquet')"
+    )
+    row = connection.execute(
+        f"select count(*) from (({ours} except all {theirs}) "
+        f"union all ({theirs} except all {ours}))"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,4 +1,4 @@
--- One row per hospital, half-year and measure: the network's version, small and derivable counts hidden.
+-- One row per hospital, half-year and measure for the network: small and derivable counts hidden.
 --
 -- Hidden is null with is_suppressed; zero is zero.
 {{ config(alias='rpt_ed_returns_half_yearly') }}

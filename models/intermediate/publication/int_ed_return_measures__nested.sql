@@ -57,8 +57,8 @@ uncovered as (
             pairs.parent_group_code = parent_groups.group_code
             and {{ starts_with('child_groups.icd10_prefix', 'parent_groups.icd10_prefix') }}
             and (
-                parent_groups.age_limit >= child_groups.age_limit
-                or parent_groups.age_limit >= pairs.child_age_limit
+                child_groups.age_limit <= parent_groups.age_limit
+                or pairs.child_age_limit <= parent_groups.age_limit
             )
     where pairs.parent_group_code is not null and parent_groups.group_code is null
 ),

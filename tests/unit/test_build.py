@@ -1,0 +1,166 @@
+"""The build record: written for whole green builds only, and gone before the next one starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from governance.errors import BuildError
+from governance.settings import Settings
+from ops import build
+from ops.build import read_record, record_path, run_build
+
+SNAPSHOT = "20250210T031500Z"
+GREEN = {
+    "model.scutari.publication_gate": "success",
+    "model.scutari.dim_patients": "success",
+    "test.scutari.unique_dim_patients_person_key.0a1b2c": "pass",
+    "test.scutari.few_rows.1a1b2c": "warn",
+    "unit_test.scutari.dim_patients.latest_wins": "pass",
+    "seed.scutari.sex": "success",
+}
+
+
+class FakeDbt:
+    """Stands in for the subprocess: writes run_results.json as dbt does, and the warehouse."""
+
+    def __init__(self, settings: Settings, statuses: dict[str, str] | None, code: int = 0) -> None:
+        self.settings = settings
+        self.statuses = statuses
+        self.code = code
+        self.command: list[str] = []
+        self.environment: dict[str, str] = {}
+        self.had_record = True
+
+    def __call__(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        self.command, self.environment = command, options["env"]
+        self.had_record = record_path(self.settings).exists()
+        assert options["capture_output"]
+        target = Path(options["env"]["DBT_TARGET_PATH"])
+        target.mkdir(parents=True, exist_ok=True)
+        if self.statuses is not None:
+            results = [{"unique_id": name, "status": s} for name, s in self.statuses.items()]
+            (target / "run_results.json").write_text(json.dumps({"results": results}))
+        self.settings.warehouse.write_bytes(b"built")
+        return subprocess.CompletedProcess(command, self.code, b"", b"")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "lake" / SNAPSHOT).mkdir(parents=True)
+    (tmp_path / "lake" / "current").symlink_to(SNAPSHOT)
+    return Settings(home=tmp_path)
+
+
+def fake(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    statuses: dict[str, str] | None,
+    code: int = 0,
+) -> FakeDbt:
+    dbt = FakeDbt(settings, statuses, code)
+    monkeypatch.setattr(build.subprocess, "run", dbt)
+    return dbt
+
+
+def test_green_build_is_recorded_for_its_snapshot(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dbt = fake(monkeypatch, settings, GREEN)
+    result = run_build(settings)
+    assert (result.snapshot_id, result.models_count, result.tests_count) == (SNAPSHOT, 2, 3)
+    record = read_record(settings)
+    assert record.snapshot_id == SNAPSHOT
+    assert record.models == ["dim_patients", "publication_gate"]
+    # The snapshot is pinned: one that lands during the build must not get into it.
+    variables = json.loads(dbt.command[dbt.command.index("--vars") + 1])
+    assert variables == {"snapshot": SNAPSHOT}
+    assert dbt.environment["SCUTARI_HOME"] == str(settings.home)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"test.scutari.unique_dim_patients_person_key.0a1b2c": "fail"},
+        {"model.scutari.dim_patients": "error"},
+        {"model.scutari.dim_patients": "skipped"},
+        {"unit_test.scutari.dim_patients.latest_wins": "error"},
+    ],
+)
+def test_red_build_removes_the_record_of_the_last_green_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]
+) -> None:
+    fake(monkeypatch, settings, GREEN)
+    run_build(settings)
+    dbt = fake(monkeypatch, settings, GREEN | change, code=1)
+    with pytest.raises(BuildError):
+        run_build(settings)
+    assert not dbt.had_record
+    with pytest.raises(BuildError, match="no whole green build"):
+        read_record(settings)
+
+
+def test_failure_names_what_failed_and_no_more_than_five(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = {f"test.scutari.check_{number}.abc": "fail" for number in range(7)}
+    fake(monkeypatch, settings, GREEN | failed, code=1)
+    with pytest.raises(BuildError) as caught:
+        run_build(settings)
+    message = str(caught.value)
+    assert "failed in check_0, check_1, check_2, check_3, check_4 and 2 more" in message
+    assert "`scutari build`" in message
+    assert "\n" not in message
+
+
+def test_green_results_with_a_failing_exit_are_no_green_build(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(monkeypatch, settings, GREEN, code=2)
+    with pytest.raises(BuildError):
+        run_build(settings)
+    assert not record_path(settings).exists()
+
+
+def test_results_of_an_earlier_run_are_not_taken_for_this_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(monkeypatch, settings, GREEN)
+    run_build(settings)
+    fake(monkeypatch, settings, None)
+    with pytest.raises(BuildError, match="could not start"):
+        run_build(settings)
+    assert not record_path(settings).exists()
+
+
+def test_partial_build_and_build_without_gate_are_not_recorded(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dbt = fake(monkeypatch, settings, GREEN)
+    run_build(settings, select="+dim_patients")
+    assert dbt.command[-2:] == ["--select", "+dim_patients"]
+    assert not record_path(settings).exists()
+    ungated = {name: s for name, s in GREEN.items() if not name.endswith("publication_gate")}
+    fake(monkeypatch, settings, ungated)
+    run_build(settings)
+    assert not record_path(settings).exists()
+
+
+def test_build_on_spark_leaves_the_record_of_the_warehouse_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(monkeypatch, settings, GREEN)
+    run_build(settings)
+    before = record_path(settings).read_text()
+    fake(monkeypatch, settings, GREEN)
+    run_build(settings, target="spark")
+    assert record_path(settings).read_text() == before
+
+
+def test_no_snapshot_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"There is no snapshot in .*lake: .*`scutari snapshot`"):
+        run_build(Settings(home=tmp_path))

@@ -1,4 +1,4 @@
-"""A network in which everything happens at the very limit of a rule.
+"""A network in which most things happen at the very limit of a rule.
 
 A plausible network (the demo) seldom has a gap of exactly 72 hours, an eighteenth birthday on the
 day of a return, or follow-up that ends in the same second as a window. Here most visits are such:
@@ -53,7 +53,7 @@ def draw_network(persons: int, seed: int) -> dict[str, dict[str, Any]]:
     """Content for `tests.helpers.operational.write_installation`; the same seed, the same rows."""
     chance = Random(seed)
     tables = Tables()
-    for number in range(persons):
+    for number in range(1, persons + 1):
         _draw_person(chance, number, tables)
     feeds = [{"hospital_id": name, "data_through_at": DATA_THROUGH} for name in ZONES]
     # One feed may be ahead of the others: the earliest ends what is known.
@@ -89,16 +89,30 @@ def _draw_person(chance: Random, number: int, tables: Tables) -> None:
 def _history(chance: Random, start: datetime, number: int) -> list[dict[str, Any]]:
     visits: list[dict[str, Any]] = []
     arrived = start
-    for step in range(chance.choice((1, 2, 2, 3, 3, 4, 5))):
+    for step in range(1, 1 + chance.choice((1, 2, 2, 3, 3, 4, 5))):
         length = timedelta(hours=chance.choice(LENGTH_HOURS), seconds=chance.choice(SECONDS))
-        visit = _visit(chance, number * 10 + step + 1, arrived, max(length, timedelta(0)))
+        visit = _visit(chance, number * 10 + step, arrived, max(length, timedelta(0)))
         visits.append(visit)
         left = visit["departed_at"] or visit["disposition_at"] or arrived
         gap = timedelta(hours=chance.choice(GAP_HOURS), seconds=chance.choice(SECONDS))
         # Sometimes two hospitals register the same hours.
         arrived = arrived if chance.random() < 0.1 else left + gap
+    if chance.random() < 0.1:
+        visits.append(_twin(chance, visits[0], number * 10))
     chance.shuffle(visits)
     return visits
+
+
+def _twin(chance: Random, visit: dict[str, Any], key: int) -> dict[str, Any]:
+    """The same hours at another hospital: who left last is then settled by arrival or by key."""
+    hospital = chance.choice([name for name in sorted(ZONES) if name != visit["hospital_id"]])
+    earlier = timedelta(hours=chance.choice((0, 1)))
+    return {
+        **visit,
+        "visit_id": key,
+        "hospital_id": hospital,
+        "arrived_at": visit["arrived_at"] - earlier,
+    }
 
 
 def _visit(chance: Random, key: int, arrived: datetime, length: timedelta) -> dict[str, Any]:
@@ -133,15 +147,20 @@ def _birth(chance: Random, visits: list[dict[str, Any]]) -> date:
 
 
 def _diagnose(chance: Random, visit: dict[str, Any], tables: Tables) -> None:
-    main, other = chance.choice(DIAGNOSES), chance.choice(DIAGNOSES)
-    for sequence, code in ((1, main), (2, other)):
+    rows = [(1, 0), (2, 0)]
+    if (
+        chance.random() < 0.2
+    ):  # a correction, recorded later or, the key deciding, in the same second
+        rows.append((1, chance.choice((0, 1))))
+    for sequence, minutes in rows:
+        code = chance.choice(DIAGNOSES)
         if code is not None:
             tables.ed_visit_diagnoses.append(
                 {
                     "visit_id": visit["visit_id"],
                     "sequence_number": sequence,
                     "diagnosis_code": code,
-                    "recorded_at": visit["arrived_at"],
+                    "recorded_at": visit["arrived_at"] + timedelta(minutes=minutes),
                 }
             )
     if visit["disposition_code"] != "admitted" or chance.random() < 0.2:

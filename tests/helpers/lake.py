@@ -53,13 +53,14 @@ def registrations(settings: Settings) -> pl.DataFrame:
 
 
 def _main_diagnoses(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The diagnosis of sequence 1; where a correction left two of them, the one recorded last."""
     return (
         rows.filter(pl.col("sequence_number") == 1, pl.col("diagnosis_code").is_not_null())
-        .sort("diagnosis_id")
+        .sort("recorded_at", "diagnosis_id")
         .group_by(key)
         .agg(
             pl.col("diagnosis_code")
-            .first()
+            .last()
             .str.replace_all(".", "", literal=True)
             .str.to_uppercase()
             .alias("main_diagnosis_code")

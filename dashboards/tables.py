@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 from typing import Any
@@ -147,38 +148,49 @@ def note(words: str) -> str:
     return f'<div class="s-note">{escape(words)}</div>'
 
 
-def flow(steps: Sequence[tuple[str, int | None, int | None]]) -> str:
-    """Return an attrition flow: one box per step, filled to the share of persons left.
+@dataclass(frozen=True)
+class Step:
+    """One step of an attrition flow; counts are None where hidden."""
 
-    Args:
-        steps: name, persons and events of each step; None where hidden.
-    """
-    first = next((persons for _, persons, _ in steps if persons), 0)
+    name: str
+    persons: int | None
+    events: int | None
+    unit: str = "events"
+
+
+def flow(steps: Sequence[Step]) -> str:
+    """Return an attrition flow: one box per step, filled to the share of persons left."""
+    first = next((step.persons for step in steps if step.persons), 0)
     items: list[str] = []
-    previous: int | None = None
-    for position, (name, persons, events) in enumerate(steps):
-        if position:
-            items.append(f'<div class="s-loss">{_loss(previous, persons)}</div>')
-        items.append(_step(name, persons, events, first))
-        previous = persons
+    for before, step in zip([None, *steps], steps, strict=False):
+        if before is not None:
+            items.append(f'<div class="s-loss">↓ {_loss(before, step)}</div>')
+        items.append(_box(step, first))
     return '<ol class="s-flow">' + "".join(f"<li>{item}</li>" for item in items) + "</ol>"
 
 
-def _step(name: str, persons: int | None, events: int | None, first: int) -> str:
-    if persons is None or events is None:
+def _box(step: Step, first: int) -> str:
+    name = f"<span>{escape(step.name)}</span>"
+    if step.persons is None or step.events is None:
         return (
-            f'<div class="s-step is-hidden"><div class="s-text"><span>{escape(name)}</span>'
+            f'<div class="s-step is-hidden"><div class="s-text">{name}'
             f"<span>{HIDDEN}</span></div></div>"
         )
-    share = 100 * persons / first if first else 0
+    share = 100 * step.persons / first if first else 0
     return (
         f'<div class="s-step"><div class="s-fill" style="width: {share:.1f}%"></div>'
-        f'<div class="s-text"><span>{escape(name)}</span><span><b>{persons:,}</b> persons, '
-        f"{events:,} events</span></div></div>"
+        f'<div class="s-text">{name}<span><b>{step.persons:,}</b> persons, '
+        f"{step.events:,} {escape(step.unit)}</span></div></div>"
     )
 
 
-def _loss(before: int | None, after: int | None) -> str:
-    if before is None or after is None:
-        return "↓"
-    return "↓ nobody leaves" if before == after else f"↓ {before - after:,} persons leave"
+def _loss(before: Step, after: Step) -> str:
+    if before.persons is None or after.persons is None:
+        return ""
+    if before.persons != after.persons:
+        return f"{before.persons - after.persons:,} persons leave"
+    if before.unit != after.unit or before.events is None or after.events is None:
+        return "nobody leaves"
+    if before.events != after.events:
+        return f"nobody leaves, {before.events - after.events:,} events do"
+    return "nothing leaves"

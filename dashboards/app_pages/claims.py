@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import streamlit as st
 
 from dashboards import charts, page, queries, tables
@@ -18,13 +20,20 @@ def render() -> None:
     if not payers:
         st.info("No claims have been loaded yet.")
         return
-    payer = st.selectbox("Payer", list(payers), format_func=lambda key: str(payers[key] or key))
-    rows = [_with_rates(row) for row in queries.claims_monthly(view, payer)]
+    left, _ = st.columns(2)
+    with left:
+        payer = st.selectbox("Payer", list(payers), format_func=lambda key: str(payers[key] or key))
+    rows = [_with_rates(row) for row in _since_first_claim(queries.claims_monthly(view, payer))]
     if all(row["is_suppressed"] for row in rows):
         st.info("Every month of this payer counts 1 to 10 claims or members, which is not shown.")
     else:
         _charts(rows)
     _table(rows)
+
+
+def _since_first_claim(rows: list[Row]) -> list[Row]:
+    # Coverage reaches years further back than the claims: those months would be a line of zeros.
+    return list(itertools.dropwhile(lambda row: row["claims_count"] == 0, rows))
 
 
 def _with_rates(row: Row) -> Row:

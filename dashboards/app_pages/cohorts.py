@@ -7,6 +7,8 @@ import streamlit as st
 from dashboards import page, queries, tables
 from dashboards.queries import Row
 
+MEMBERSHIP = "membership_periods"
+
 
 def render() -> None:
     """Draw the page."""
@@ -17,9 +19,11 @@ def render() -> None:
     if not cohorts:
         st.info("No cohort has been defined: see the files in cohorts/.")
         return
-    code = st.selectbox(
-        "Cohort", list(cohorts), format_func=lambda key: str(cohorts[key]["cohort_name"])
-    )
+    left, _ = st.columns(2)
+    with left:
+        code = st.selectbox(
+            "Cohort", list(cohorts), format_func=lambda key: str(cohorts[key]["cohort_name"])
+        )
     _definition(cohorts[code])
     steps = [
         row | {"step_name": step_name(row["rule_name"])}
@@ -29,17 +33,13 @@ def render() -> None:
     if not steps:
         st.info("A withdrawn cohort has no members.")
         return
-    st.html(
-        tables.flow(
-            [(row["step_name"], row["persons_count"], row["events_count"]) for row in steps]
-        )
-    )
+    st.html(tables.flow([_step(row) for row in steps]))
     page.note(
         "Hidden: a step that leaves, or loses, 1 to 10 persons or events. Small steps cannot be "
         "told from subtraction."
     )
     page.table_under_chart(
-        "Persons and events left after each step",
+        "Persons and events left after each step (periods in the last)",
         [
             tables.text("Step", "step_name"),
             tables.count("Persons", "persons_count"),
@@ -47,6 +47,11 @@ def render() -> None:
         ],
         steps,
     )
+
+
+def _step(row: Row) -> tables.Step:
+    unit = "periods" if row["rule_name"] == MEMBERSHIP else "events"
+    return tables.Step(row["step_name"], row["persons_count"], row["events_count"], unit)
 
 
 def step_name(rule_name: str) -> str:

@@ -47,6 +47,9 @@ def _verdict(checks: list[Row]) -> None:
 
 def _other_checks(checks: list[Row]) -> None:
     st.header("Columns: key ranges, empty values and sums")
+    if not checks:
+        st.write("No column was checked.")
+        return
     failed = [row for row in checks if not row["is_equal"]]
     st.write(
         f"{len(checks) - len(failed)} of {len(checks)} checks of single columns add up. Ranges and "

@@ -167,7 +167,7 @@ def test_text_from_the_data_cannot_be_markup(tmp_path: Path) -> None:
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert "<b>" not in html
-    assert "<script>" not in tables.flow([("<script>", 20, 30)])
+    assert "<script>" not in tables.flow([tables.Step("<script>", 20, 30)])
 
 
 def test_pages_do_not_lie_where_streamlit_serves_them_past_every_check() -> None:

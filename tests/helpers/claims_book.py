@@ -114,6 +114,7 @@ def write_lake(home: Path, billing: Content, taken_at: datetime = TAKEN_AT) -> N
     write_table(snapshot, "ehr", "hospitals", [hospital])
     itself = {"snapshot_id": "book", "taken_at": taken_at, "is_synthetic": True}
     write_table(snapshot, "quality", "snapshots", [itself])
+    (snapshot / "_manifest.json").write_text("{}", encoding="utf-8")
     (home / "lake" / "current").symlink_to("book")
 
 

@@ -20,14 +20,8 @@ import pytest
 
 from governance.settings import Settings
 from tests.helpers import mimic, operational, pipeline
-from tests.oracle.ed_returns import (
-    PERSON_SCHEMA,
-    REGISTRATION_SCHEMA,
-    Answer,
-    Measure,
-    answer,
-    monthly_counts,
-)
+from tests.oracle.ed_return_measures import Measure, monthly_counts
+from tests.oracle.ed_returns import PERSON_SCHEMA, REGISTRATION_SCHEMA, Answer, answer
 
 pytestmark = [
     pytest.mark.integration,

@@ -14,15 +14,14 @@ from polars.testing import assert_frame_equal
 
 from governance.settings import PROJECT_ROOT, Settings, load_settings
 from tests.helpers import drawn, lake, operational, pipeline
-from tests.oracle.ed_returns import (
+from tests.oracle.ed_return_measures import (
     HEADLINE,
-    Answer,
     Measure,
-    answer,
     attrition,
     flagged,
     monthly_counts,
 )
+from tests.oracle.ed_returns import Answer, answer
 
 pytestmark = pytest.mark.integration
 

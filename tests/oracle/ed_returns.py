@@ -14,9 +14,8 @@ Input frames (polars):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 
@@ -56,27 +55,6 @@ INPATIENT_SCHEMA = pl.Schema(
 )
 
 
-# ICD-10-CM prefixes without the dot, each with the age (completed years) up to which it counts.
-DiagnosisGroup = tuple[tuple[str, int | None], ...]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One way of counting pairs; groups are of main diagnoses, ages those at the return."""
-
-    code: str
-    window_hours: int
-    requires_admission: bool
-    return_group: DiagnosisGroup | None = None
-    index_group: DiagnosisGroup | None = None
-    maximum_age_years: int | None = None
-    requires_same_hospital: bool = False
-
-
-HEADLINE = Measure("ed_return_72h_admitted", 72, requires_admission=True)
-ANY_72H = Measure("ed_return_72h_any", 72, requires_admission=False)
-
-
 @dataclass(frozen=True)
 class Answer:
     """What the definition says of every registration, leg and index visit.
@@ -97,7 +75,7 @@ def answer(
     persons: pl.DataFrame,
     inpatient: pl.DataFrame | None = None,
 ) -> Answer:
-    """Apply the rules to every registration; measures are counted by `monthly_counts`."""
+    """Apply the rules to every registration; `ed_return_measures` counts them."""
     persons = persons.cast(PERSON_SCHEMA)
     rows = _with_legs(_effective(registrations))
     legs = _with_stays(_legs(rows))
@@ -345,110 +323,3 @@ def _explained(rows: pl.DataFrame, legs: pl.DataFrame, stays: pl.DataFrame) -> p
     return facts.select(
         "visit_key", "hospital_key", "leg_key", "stay_key", reason.alias("exclusion_reason")
     )
-
-
-def followed_up(window_hours: int, data_through: datetime) -> pl.Expr:
-    """Whether a visit was watched for the whole window, or its person was dead by then."""
-    ended = pl.col("departed_at") + timedelta(hours=window_hours) <= data_through
-    day_after = pl.col("deceased_on").cast(pl.Datetime("us", "UTC")) + timedelta(days=1)
-    died_later = (day_after <= data_through).fill_null(False)
-    died_here = pl.col("disposition_code").eq_missing("died")
-    return ended | died_later | died_here
-
-
-def _in_group(column: str, group: DiagnosisGroup | None) -> pl.Expr:
-    if group is None:
-        return pl.lit(True)
-    counts = [
-        pl.col(column).str.starts_with(prefix).fill_null(False) & _at_most(maximum)
-        for prefix, maximum in group
-    ]
-    return pl.any_horizontal(counts)
-
-
-def _at_most(maximum_age_years: int | None) -> pl.Expr:
-    """Whether the person was young enough at the return; an unknown age is not."""
-    if maximum_age_years is None:
-        return pl.lit(True)
-    return (pl.col("return_age_years") <= maximum_age_years).fill_null(False)
-
-
-def flagged(pairs: pl.DataFrame, measure: Measure, data_through: datetime) -> pl.DataFrame:
-    """Add ``is_followed_up``, ``is_outcome_known``, ``is_index``, ``is_numerator`` of a measure."""
-    in_window = (pl.col("elapsed") <= timedelta(hours=measure.window_hours)).fill_null(False)
-    counts = in_window & _in_group("return_diagnosis_code", measure.return_group)
-    counts &= _at_most(measure.maximum_age_years)
-    if measure.requires_admission:
-        counts &= pl.col("is_return_admitted").fill_null(False)
-    if measure.requires_same_hospital:
-        counts &= pl.col("return_hospital_key").eq_missing(pl.col("hospital_key"))
-    return (
-        pairs.with_columns(
-            is_followed_up=followed_up(measure.window_hours, data_through),
-            # A return still open may yet turn out to be one that does not count.
-            is_outcome_known=~(in_window & pl.col("return_outcome_code").eq_missing("unknown")),
-        )
-        .with_columns(
-            is_index=pl.col("is_followed_up")
-            & pl.col("is_outcome_known")
-            & _in_group("index_diagnosis_code", measure.index_group)
-        )
-        .with_columns(is_numerator=pl.col("is_index") & counts)
-    )
-
-
-def monthly_counts(
-    result: Answer, measures: Sequence[Measure], data_through: datetime
-) -> pl.DataFrame:
-    """Count each measure by the hospital and month of the index arrival, zeros included.
-
-    Returns:
-        ``hospital_key, month_on, measure_code, numerator_count, index_visits_count,
-        all_visits_count``: one row per measure for each hospital and month with any visit.
-    """
-    cell = ["hospital_key", "month_on"]
-    parts = []
-    for measure in measures:
-        pairs = flagged(result.pairs, measure, data_through)
-        counted = pairs.group_by(cell).agg(
-            pl.col("is_numerator").sum().cast(pl.Int64).alias("numerator_count"),
-            pl.col("is_index").sum().cast(pl.Int64).alias("index_visits_count"),
-        )
-        seen = result.legs.group_by(cell).agg(
-            followed_up(measure.window_hours, data_through)
-            .sum()
-            .cast(pl.Int64)
-            .alias("all_visits_count")
-        )
-        both = seen.join(counted, on=cell, how="left").with_columns(
-            pl.lit(measure.code).alias("measure_code"),
-            pl.col("numerator_count", "index_visits_count").fill_null(0),
-        )
-        parts.append(both)
-    return (
-        pl.concat(parts)
-        .select(*cell, "measure_code", "numerator_count", "index_visits_count", "all_visits_count")
-        .sort(*cell, "measure_code")
-    )
-
-
-def attrition(result: Answer, measure: Measure, data_through: datetime) -> pl.DataFrame:
-    """Count the way from registrations to the numerator: ``hospital_key, step_code, count``."""
-    pairs = flagged(result.pairs, measure, data_through)
-    in_window = pl.col("elapsed") <= timedelta(hours=measure.window_hours)
-    counted = pl.col("is_index")
-    steps = {
-        "registrations": result.registrations,
-        "visits": result.legs,
-        "index_visits": pairs,
-        "follow_up_incomplete": pairs.filter(~pl.col("is_followed_up")),
-        "outcome_unknown": pairs.filter("is_followed_up", ~pl.col("is_outcome_known")),
-        "followed_index_visits": pairs.filter(counted),
-        "returns_within_window": pairs.filter(counted, in_window),
-        "numerator": pairs.filter("is_numerator"),
-    }
-    excluded = result.registrations.drop_nulls("exclusion_reason").select(
-        "hospital_key", pl.col("exclusion_reason").alias("step_code")
-    )
-    named = [rows.select("hospital_key", step_code=pl.lit(name)) for name, rows in steps.items()]
-    return pl.concat([excluded, *named]).group_by("hospital_key", "step_code").len("count")

@@ -9,17 +9,14 @@ import polars as pl
 import pytest
 
 from tests.helpers import histories
-from tests.oracle.ed_returns import (
+from tests.oracle.ed_return_measures import (
     ANY_72H,
     HEADLINE,
-    PERSON_SCHEMA,
-    REGISTRATION_SCHEMA,
-    Answer,
     Measure,
-    answer,
     flagged,
     monthly_counts,
 )
+from tests.oracle.ed_returns import PERSON_SCHEMA, REGISTRATION_SCHEMA, Answer, answer
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 FAR = datetime(2025, 1, 1, tzinfo=UTC)

@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracle import brute_force as slow
-from tests.oracle.ed_returns import (
-    PERSON_SCHEMA,
-    REGISTRATION_SCHEMA,
-    Answer,
-    Measure,
-    answer,
-    monthly_counts,
-)
+from tests.oracle.ed_return_measures import Measure, monthly_counts
+from tests.oracle.ed_returns import PERSON_SCHEMA, REGISTRATION_SCHEMA, Answer, answer
 
 # The hospitals' clocks change within the ten days after each start, and months turn.
 STARTS = [

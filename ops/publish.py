@@ -300,7 +300,8 @@ def _temporary(path: Path) -> Path:
 
 
 def _prepare(zone: Path) -> None:
-    zone.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
+    for directory in (zone.parent, zone):
+        directory.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
     # What a killed publication left behind; the lock says that nobody is writing it.
     for leftover in zone.glob(".*.tmp*"):
         leftover.unlink()

@@ -111,6 +111,7 @@ def test_own_chart_uses_months_that_the_network_does_not_show(settings: Settings
 def test_files_belong_to_their_zone_and_are_not_readable_by_the_world(settings: Settings) -> None:
     report = publish(settings)
     assert set(report.hospital_files) == {row[0] for row in HOSPITALS}
+    assert stat.S_IMODE(settings.operational.stat().st_mode) == 0o750
     for path in (report.network_file, *report.hospital_files.values()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750

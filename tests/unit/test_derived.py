@@ -1,0 +1,127 @@
+"""Tables drawn up at publication: what is hidden takes no part in them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from ops.derived import Cell, funnel_tables, own_funnel_table, xmr_table
+from ops.statistics import Z_95, fit_funnel
+
+JAN, FEB, MAR = (dt.date(2024, month, 1) for month in (1, 2, 3))
+
+
+def cell(hospital: str, month: dt.date, numerator: int | None, visits: int | None = 1000) -> Cell:
+    index = None if visits is None else visits - 200
+    return Cell(hospital, month, "m", numerator, index, visits)
+
+
+def network_rows(cells: list[Cell]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = xmr_table(cells, with_network=True).to_pylist()
+    return [
+        row
+        for row in rows
+        if row["series_code"] == "network" and row["denominator_code"] == "all_visits"
+    ]
+
+
+def test_network_series_adds_up_only_hospitals_shown_in_every_closed_month() -> None:
+    cells = [
+        *(cell("whole", month, number) for month, number in ((JAN, 20), (FEB, 30), (MAR, None))),
+        *(cell("gap", month, number) for month, number in ((JAN, 40), (FEB, None), (MAR, 50))),
+        *(cell("also", month, number) for month, number in ((JAN, 15), (FEB, 0), (MAR, 12))),
+    ]
+    # All three months are closed (their visits are shown): only "also" has every one of them.
+    rows = network_rows(cells)
+    assert [row["numerator_count"] for row in rows] == [15, 0, 12]
+    assert [row["denominator_count"] for row in rows] == [1000, 1000, 1000]
+    assert {row["hospitals_count"] for row in rows} == {1}
+
+
+def test_open_month_does_not_empty_the_network_series() -> None:
+    cells = [
+        *(cell("a", month, number) for month, number in ((JAN, 20), (FEB, 30))),
+        *(cell("b", month, number) for month, number in ((JAN, 11), (FEB, 12))),
+        *(cell(hospital, MAR, None, None) for hospital in ("a", "b")),
+    ]
+    rows = network_rows(cells)
+    assert [row["numerator_count"] for row in rows] == [31, 42, None]
+    assert [row["rate"] for row in rows] == [0.0155, 0.021, None]
+
+
+def test_network_without_a_whole_hospital_has_no_figure() -> None:
+    rows = network_rows([cell("a", JAN, None), cell("a", FEB, 20), cell("b", JAN, 20)])
+    assert [row["rate"] for row in rows] == [None, None]
+    assert {row["mean_rate"] for row in rows} == {None}
+
+
+def test_chart_of_a_hospital_leaves_hidden_months_out_of_its_mean() -> None:
+    cells = [cell("a", JAN, 20), cell("a", FEB, None), cell("a", MAR, 40)]
+    rows = xmr_table(cells, with_network=False).to_pylist()
+    assert {row["series_code"] for row in rows} == {"hospital"}
+    shown = [row for row in rows if row["denominator_code"] == "index_visits"]
+    assert [row["rate"] for row in shown] == [0.025, None, 0.05]
+    assert [row["mean_rate"] for row in shown] == pytest.approx([0.0375] * 3)
+    # No two adjacent months are shown: there is no moving range and no limit.
+    assert {row["upper_limit"] for row in shown} == {None}
+
+
+def test_lower_limit_of_a_rate_is_not_below_zero() -> None:
+    # Rates 0.002 and 0.040: mean 0.021, moving range 0.038, limits 0.021 -+ 0.101.
+    rows = xmr_table([cell("a", JAN, 2), cell("a", FEB, 40)], with_network=False).to_pylist()
+    row = rows[0]
+    assert row["lower_limit"] == 0.0
+    assert row["upper_limit"] == pytest.approx(0.021 + 2.66 * 0.038)
+    assert row["is_trial"]
+
+
+def test_month_without_visits_is_a_gap() -> None:
+    rows = xmr_table([cell("a", JAN, 0, 0), cell("a", FEB, 12)], with_network=False).to_pylist()
+    assert [row["rate"] for row in rows if row["denominator_code"] == "all_visits"] == [None, 0.012]
+
+
+FUNNEL = [
+    cell("a", JAN, 12, 1200),
+    cell("b", JAN, 30, 2000),
+    cell("c", JAN, 9, 1500),
+    cell("d", JAN, None, 900),
+]
+
+
+def test_funnel_is_fitted_to_the_hospitals_that_are_shown() -> None:
+    points, limits = funnel_tables(FUNNEL)
+    rows = [row for row in points.to_pylist() if row["denominator_code"] == "all_visits"]
+    assert [row["hospital_key"] for row in rows] == ["a", "b", "c"]
+    fit = fit_funnel([12, 30, 9], [1200, 2000, 1500])
+    assert fit is not None
+    assert {row["tau2"] for row in rows} == {fit.tau2}
+    assert {row["hospitals_count"] for row in rows} == {3}
+    assert (rows[1]["lower_95"], rows[1]["upper_95"]) == fit.limits(2000, Z_95)
+    curve = [row for row in limits.to_pylist() if row["denominator_code"] == "all_visits"]
+    grid = [row["denominator_count"] for row in curve]
+    assert grid == sorted(set(grid))
+    assert grid[0] < 1200
+    assert grid[-1] > 2000
+
+
+def test_own_hospital_is_placed_in_the_funnel_of_the_others_without_moving_it() -> None:
+    own = own_funnel_table([cell("d", JAN, 7, 900)], FUNNEL).to_pylist()
+    row = next(row for row in own if row["denominator_code"] == "all_visits")
+    fit = fit_funnel([12, 30, 9], [1200, 2000, 1500])
+    assert fit is not None
+    assert (row["numerator_count"], row["tau2"], row["centre_rate"]) == (7, fit.tau2, fit.centre)
+    assert row["hospitals_count"] == 3
+
+
+def test_own_hospital_without_a_funnel_keeps_its_figures() -> None:
+    own = own_funnel_table([cell("d", FEB, 7, 900)], FUNNEL).to_pylist()
+    assert {row["numerator_count"] for row in own} == {7}
+    assert {row["position_code"] for row in own} == {None}
+    assert {row["upper_95"] for row in own} == {None}
+
+
+def test_nothing_shown_is_no_funnel() -> None:
+    points, limits = funnel_tables([cell("a", JAN, None), cell("b", JAN, None)])
+    assert (points.num_rows, limits.num_rows) == (0, 0)

@@ -70,9 +70,8 @@ class PartitionProfile:
         key_maximum: the greatest.
         null_counts: nulls per column of ``TableContract.lake_columns``.
         sums: exact sum per column with ``is_summed``; of the values that are numbers.
-        cursor_minimum: least cursor, microseconds since 1970 UTC; of the finite instants.
-        cursor_maximum: the greatest.
-        cursor_sum: sum of all, exact.
+        cursor_state: text that changes when any row's cursor does, such as its least and greatest
+            value and a sum over all; only ever compared, and only as part of a keyed digest.
     """
 
     period: str
@@ -81,9 +80,7 @@ class PartitionProfile:
     key_maximum: int | str | None
     null_counts: Mapping[str, int] = field(default_factory=dict)
     sums: Mapping[str, Decimal | int] = field(default_factory=dict)
-    cursor_minimum: int | None = None
-    cursor_maximum: int | None = None
-    cursor_sum: int = 0
+    cursor_state: str = ""
 
 
 @dataclass(frozen=True)

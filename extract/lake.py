@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extract.identity.tokens import derive_key
-from governance.errors import SnapshotError
+from extract.identity.tokens import derive_key, key_id
+from governance.errors import KeyFileError, SnapshotError
 
 MANIFEST = "_manifest.json"
 CURRENT = "current"
@@ -41,26 +41,21 @@ class Partition:
     """One period of one table.
 
     Attributes:
-        file: path within the snapshot; None for a period all of whose rows are in quarantine.
         rows: rows in the lake.
+        dropped: rows in quarantine.
         digest: keyed digest of what the database said of the period, the contract and the code
             sets; equal digests mean that the file may be linked instead of written again.
         quarantined: what was kept out.
         emptied: per column, nulls in the lake that are a quarantined value in the source.
-        dropped_nulls: per column, nulls among the rows that were dropped.
+        dropped_nulls: per column, nulls among the rows in quarantine.
     """
 
     rows: int
+    dropped: int
     digest: str
-    file: str | None
     quarantined: tuple[Quarantined, ...] = ()
     emptied: dict[str, int] = field(default_factory=dict)
     dropped_nulls: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def rows_dropped(self) -> int:
-        """Rows that are in quarantine and not in the lake."""
-        return sum(item.rows for item in self.quarantined if item.is_row_dropped)
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,6 @@ class Manifest:
     key_id: str
     tables: dict[str, dict[str, dict[str, Partition]]]
     files: dict[str, LakeFile]
-    reference_versions: dict[str, str] = field(default_factory=dict)
 
     def partition(self, source: str, table: str, period: str) -> Partition | None:
         """Return one partition, or None where the snapshot has none."""
@@ -108,6 +102,7 @@ def read_manifest(directory: Path, key: bytes) -> Manifest:
     """Read a snapshot's manifest and check its signature.
 
     Raises:
+        KeyFileError: the key is not the one the snapshot was taken with.
         SnapshotError: it is missing, no manifest, of another format, or not as it was signed.
     """
     path = directory / MANIFEST
@@ -120,6 +115,12 @@ def read_manifest(directory: Path, key: bytes) -> Manifest:
         ) from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise SnapshotError(f"{path} cannot be read as a manifest: take a new snapshot.") from None
+    if body.get("key_id") != key_id(key):
+        raise KeyFileError(
+            f"The snapshot {directory.name} was taken with another token key than the one in the "
+            "vault: restore that key from the backup; with another, every record and every link "
+            "would change."
+        )
     if not hmac.compare_digest(str(signature), _signature(body, key)):
         raise SnapshotError(
             f"{path} is not as it was written (its signature does not fit the token key): "

@@ -7,10 +7,11 @@ are; ``extract.convert`` decides which fit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -21,6 +22,15 @@ from extract.contracts import TableContract
 BATCH_ROWS = 50_000
 WHOLE_TABLE = "all"
 NO_PERIOD = "none"
+# Enough for every number a text can hold; sums are exact.
+EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+
+
+def exact_number(text: str) -> Decimal | None:
+    """Return the exact value of a decimal written as text; None where it is no finite number."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class PartitionProfile:
             ``collate "C"``), never in the database's collation.
         key_maximum: the greatest.
         null_counts: nulls per column of ``TableContract.lake_columns``.
-        sums: exact sum per column with ``is_summed``; of the values that are numbers.
+        sums: exact sum per column with ``is_summed``, of the values that ``exact_number`` knows.
         cursor_state: text that changes when any row's cursor does, such as its least and greatest
             value and a sum over all; only ever compared, and only as part of a keyed digest.
     """

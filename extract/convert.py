@@ -1,0 +1,438 @@
+"""From what a database holds to what the lake holds, without changing a value on the way.
+
+A value that does not fit its contract goes to quarantine with a reason. Then either its place in
+the row stays empty (codes, columns of the vault alone, and everything but the keys of a
+registration, since without its registration a visit would lose its person), or the whole row goes
+to quarantine. A decimal is never rounded, an instant without an offset never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from extract.contracts import ColumnContract, TableContract
+from extract.identity.tokens import Tokeniser
+from extract.sources.base import EXACT, RawBatch, exact_number
+
+# Changing a rule below changes what a file holds: raise it, and every partition is written anew.
+RULES_VERSION = 1
+
+MISTYPED = "mistyped"
+INEXACT = "inexact"
+OUT_OF_RANGE = "out_of_range"
+NO_UTC_OFFSET = "no_utc_offset"
+NONEXISTENT_TIME = "nonexistent_local_time"
+AMBIGUOUS_TIME = "ambiguous_local_time"
+UNKNOWN_CODE = "unknown_code"
+NULL_KEY = "null_key"
+
+EARLIEST = date(1850, 1, 1)
+LATEST = date(2300, 1, 1)
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("column_name", pa.string()),
+        ("reason_code", pa.string()),
+        ("is_row_dropped", pa.bool_()),
+        ("source_key", pa.string()),
+        ("raw_value", pa.string()),
+        ("raw_row", pa.string()),
+    ]
+)
+
+_UTC = pa.timestamp("us", tz="UTC")
+_LOCAL = pa.timestamp("us")
+_OFFSET = r"[T ]\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
+_LOCAL_INSTANT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
+
+Mask = npt.NDArray[np.bool_]
+Faults = dict[str, Mask]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """One batch, sorted into its zones.
+
+    Attributes:
+        lake: rows of ``TableContract.lake_schema``.
+        vault: ``source_key``, ``token`` and the vault's columns of the same rows; None for a table
+            without identifiers.
+        quarantine: rows of ``QUARANTINE_SCHEMA``; None where all fitted.
+    """
+
+    lake: pa.RecordBatch
+    vault: pa.RecordBatch | None
+    quarantine: pa.RecordBatch | None
+
+
+@dataclass
+class Tally:
+    """What became of the rows of one partition, for reconciliation."""
+
+    rows: int = 0
+    dropped: int = 0
+    key_minimum: int | str | None = None
+    key_maximum: int | str | None = None
+    sums: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    emptied: Counter[str] = field(default_factory=Counter)
+    dropped_nulls: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
+
+
+class Converter:
+    """Converts the batches of one table.
+
+    Args:
+        table: its contract.
+        codes: the codes of each code system the contract names.
+        tokeniser: makes the tokens.
+    """
+
+    def __init__(
+        self, table: TableContract, codes: Mapping[str, pa.Array], tokeniser: Tokeniser
+    ) -> None:
+        self._table = table
+        self._codes = codes
+        self._tokeniser = tokeniser
+
+    def convert(self, raw: RawBatch, tally: Tally) -> Converted:
+        """Sort one batch into its zones and count it."""
+        rows = raw.rows.num_rows
+        faults: dict[str, Faults] = {column.name: {} for column in self._table.read_columns}
+        for misfit in raw.misfits:
+            mask = faults[misfit.column].setdefault(misfit.reason, np.zeros(rows, dtype=np.bool_))
+            mask[misfit.row] = True
+        values = {
+            column.name: self._column(column, array, faults[column.name])
+            for column, array in zip(self._table.read_columns, raw.rows.columns, strict=True)
+        }
+        dropped = np.zeros(rows, dtype=np.bool_)
+        for column in self._table.read_columns:
+            if self._drops_row(column):
+                for mask in faults[column.name].values():
+                    dropped |= mask
+        quarantine = self._quarantine(raw, faults, dropped, tally)
+        self._count(raw, values, faults, dropped, tally)
+        kept = None if not dropped.any() else pa.array(~dropped)
+        return Converted(self._lake(raw, values, kept), self._vault(raw, values, kept), quarantine)
+
+    def _drops_row(self, column: ColumnContract) -> bool:
+        table = self._table
+        if column.is_key or column.name in (table.primary_key, table.cursor, table.partition_by):
+            return True
+        held_to_codes = column.code_system is not None or column.code_pattern is not None
+        return not (held_to_codes or not column.goes_to_lake or table.is_registration)
+
+    def _column(self, column: ColumnContract, array: pa.Array, faults: Faults) -> pa.Array:
+        """Return a column in its lake type (a key: still raw); add where it does not fit."""
+        kind = column.source_type
+        if kind == "timestamp":
+            array = _instants(array, column.time_zone, faults)
+        elif kind == "date":
+            array = _dates(array, faults)
+        elif kind == "boolean":
+            array = _booleans(array, faults)
+        elif kind.startswith("decimal"):
+            array = _decimals(array, pa.decimal128(*_precision(kind)), faults)
+        elif kind in ("int", "bigint"):
+            array = _integers(array, pa.int32() if kind == "int" else pa.int64(), faults)
+        if column.name == self._table.primary_key:
+            explained = [*faults.values()]
+            absent = array.is_null().to_numpy(zero_copy_only=False)
+            _add(faults, NULL_KEY, absent & ~np.any([absent & False, *explained], axis=0))
+        if column.is_key:
+            return array
+        if column.data_type == "string" and not pa.types.is_string(array.type):
+            array = array.cast(pa.string())
+        if column.code_system is not None or column.code_pattern is not None:
+            array = self._codes_only(column, array, faults)
+        return array
+
+    def _codes_only(self, column: ColumnContract, array: pa.Array, faults: Faults) -> pa.Array:
+        encoded = array.dictionary_encode()
+        known = encoded.dictionary
+        if column.code_pattern is not None:
+            fits = pc.match_substring_regex(known, f"^(?:{column.code_pattern})$")
+        else:
+            if column.code_system == "icd10cm":
+                known = pc.utf8_upper(pc.replace_substring(known, ".", ""))
+            fits = pc.is_in(known, value_set=self._codes[column.code_system or ""])
+        if pc.all(fits).as_py() in (True, None):
+            return array
+        bad = pc.fill_null(pc.invert(pc.take(fits, encoded.indices)), False)
+        _add(faults, UNKNOWN_CODE, bad.to_numpy(zero_copy_only=False))
+        return pc.if_else(bad, pa.scalar(None, array.type), array)
+
+    def _lake(
+        self, raw: RawBatch, values: Mapping[str, pa.Array], kept: pa.Array | None
+    ) -> pa.RecordBatch:
+        arrays = []
+        for column in self._table.lake_columns:
+            array = _filtered(values[column.name], kept)
+            if column.is_key:
+                array = self._tokeniser.tokenise(array, column.key_domain or "")
+            arrays.append(array)
+        return pa.RecordBatch.from_arrays(arrays, schema=self._table.lake_schema)
+
+    def _vault(
+        self, raw: RawBatch, values: Mapping[str, pa.Array], kept: pa.Array | None
+    ) -> pa.RecordBatch | None:
+        if not self._table.vault_columns:
+            return None
+        key = self._table.key
+        source_key = _filtered(values[key.name], kept)
+        token = (
+            self._tokeniser.tokenise(source_key, key.key_domain or "") if key.is_key else source_key
+        )
+        arrays = [source_key.cast(pa.string()), token.cast(pa.string())]
+        arrays += [_filtered(values[c.name], kept) for c in self._table.vault_columns]
+        names = ["source_key", "token", *(c.name for c in self._table.vault_columns)]
+        return pa.RecordBatch.from_arrays(arrays, names)
+
+    def _quarantine(
+        self, raw: RawBatch, faults: Mapping[str, Faults], dropped: Mask, tally: Tally
+    ) -> pa.RecordBatch | None:
+        texts = {(m.column, m.row): m.raw for m in raw.misfits}
+        found: list[dict[str, str | bool | None]] = []
+        for column in self._table.read_columns:
+            for reason, mask in faults[column.name].items():
+                for row in np.flatnonzero(mask).tolist():
+                    drops = bool(dropped[row]) and self._drops_row(column)
+                    tally.quarantined[(column.name, reason, drops)] += 1
+                    found.append(
+                        {
+                            "column_name": column.name,
+                            "reason_code": reason,
+                            "is_row_dropped": drops,
+                            "source_key": _raw_text(raw, texts, self._table.primary_key, row),
+                            "raw_value": _raw_text(raw, texts, column.name, row),
+                            "raw_row": _raw_row(raw, texts, row) if dropped[row] else None,
+                        }
+                    )
+        return pa.RecordBatch.from_pylist(found, QUARANTINE_SCHEMA) if found else None
+
+    def _count(
+        self,
+        raw: RawBatch,
+        values: Mapping[str, pa.Array],
+        faults: Mapping[str, Faults],
+        dropped: Mask,
+        tally: Tally,
+    ) -> None:
+        tally.dropped += int(dropped.sum())
+        tally.rows += int((~dropped).sum())
+        lowest, highest = _extremes(values[self._table.primary_key])
+        tally.key_minimum = _least(tally.key_minimum, lowest, min)
+        tally.key_maximum = _least(tally.key_maximum, highest, max)
+        names = raw.rows.schema.names
+        misfits = {(m.column, m.row) for m in raw.misfits}
+        for column in self._table.lake_columns:
+            name = column.name
+            bad = np.zeros(len(dropped), dtype=np.bool_)
+            for mask in faults[name].values():
+                bad |= mask
+            source = raw.rows.column(names.index(name))
+            if dropped.any():
+                absent = source.is_null().to_numpy(zero_copy_only=False).copy()
+                for row in np.flatnonzero(absent & dropped).tolist():
+                    absent[row] = (name, row) not in misfits
+                tally.dropped_nulls[name] += int((absent & dropped).sum())
+            tally.emptied[name] += int((bad & ~dropped).sum())
+            if column.is_summed:
+                total = EXACT.add(tally.sums[name], _sum(values[name]))
+                texts = {(m.column, m.row): m.raw for m in raw.misfits}
+                for row in np.flatnonzero(bad).tolist():
+                    number = exact_number(_raw_text(raw, texts, name, row) or "")
+                    total = EXACT.add(total, number or Decimal(0))
+                tally.sums[name] = total
+
+
+def _instants(array: pa.Array, zone: str | None, faults: Faults) -> pa.Array:
+    if pa.types.is_string(array.type):
+        array = _texts_to_instants(array, zone, faults)
+    elif array.type == _LOCAL:
+        array = _in_zone(array, zone, faults) if zone else _emptied(array, faults, NO_UTC_OFFSET)
+    array = array.cast(_UTC)
+    low, high = (
+        int(datetime(d.year, d.month, d.day, tzinfo=UTC).timestamp()) * 1_000_000
+        for d in (EARLIEST, LATEST)
+    )
+    return _within(array, array.view(pa.int64()), low, high, faults)
+
+
+def _texts_to_instants(array: pa.Array, zone: str | None, faults: Faults) -> pa.Array:
+    read, failed = _each_that_can(array, lambda part: pc.cast(part, _UTC), _UTC)
+    if failed is None:
+        return read
+    without = pc.fill_null(pc.match_substring_regex(array, _LOCAL_INSTANT), False)
+    local = without.to_numpy(zero_copy_only=False) & failed
+    if not local.any():
+        _add(faults, MISTYPED, failed)
+        return read
+    texts = pc.if_else(pa.array(local), array, pa.scalar(None, pa.string()))
+    clocks, unreadable = _each_that_can(texts, lambda part: pc.cast(part, _LOCAL), _LOCAL)
+    if unreadable is not None:
+        local &= ~unreadable
+    _add(faults, MISTYPED, failed & ~local)
+    if zone is None:
+        _add(faults, NO_UTC_OFFSET, local)
+        return read
+    return pc.coalesce(read, _in_zone(clocks, zone, faults))
+
+
+def _in_zone(clocks: pa.Array, zone: str, faults: Faults) -> pa.Array:
+    """Read a local clock; an hour that the clocks skip or pass twice fits no single instant."""
+    early = pc.assume_timezone(clocks, zone, ambiguous="earliest", nonexistent="earliest")
+    late = pc.assume_timezone(clocks, zone, ambiguous="latest", nonexistent="earliest")
+    later = pc.assume_timezone(clocks, zone, ambiguous="earliest", nonexistent="latest")
+    twice = pc.fill_null(pc.not_equal(early, late), False)
+    never = pc.fill_null(pc.not_equal(early, later), False)
+    _add(faults, AMBIGUOUS_TIME, twice.to_numpy(zero_copy_only=False))
+    _add(faults, NONEXISTENT_TIME, never.to_numpy(zero_copy_only=False))
+    bad = pc.or_(twice, never)
+    return pc.if_else(bad, pa.scalar(None, _UTC), early.cast(_UTC))
+
+
+def _dates(array: pa.Array, faults: Faults) -> pa.Array:
+    kind = pa.date32()
+    if pa.types.is_string(array.type):
+        array, failed = _each_that_can(array, lambda part: pc.cast(part, kind), kind)
+        if failed is not None:
+            _add(faults, MISTYPED, failed)
+    epoch = date(1970, 1, 1)
+    low, high = ((bound - epoch).days for bound in (EARLIEST, LATEST))
+    return _within(array, array.view(pa.int32()), low, high, faults)
+
+
+def _within(array: pa.Array, numbers: pa.Array, low: int, high: int, faults: Faults) -> pa.Array:
+    extremes = pc.min_max(numbers)
+    least, greatest = extremes["min"].as_py(), extremes["max"].as_py()
+    if least is None or (least >= low and greatest <= high):
+        return array
+    bad = pc.fill_null(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)), False)
+    _add(faults, OUT_OF_RANGE, bad.to_numpy(zero_copy_only=False))
+    return pc.if_else(bad, pa.scalar(None, array.type), array)
+
+
+def _booleans(array: pa.Array, faults: Faults) -> pa.Array:
+    if pa.types.is_boolean(array.type):
+        return array
+    bad = pc.fill_null(pc.invert(pc.or_(pc.equal(array, 0), pc.equal(array, 1))), False)
+    _add(faults, MISTYPED, bad.to_numpy(zero_copy_only=False))
+    return pc.if_else(bad, pa.scalar(None, pa.bool_()), pc.equal(array, 1))
+
+
+def _integers(array: pa.Array, kind: pa.DataType, faults: Faults) -> pa.Array:
+    read, failed = _each_that_can(array, lambda part: pc.cast(part, kind), kind)
+    if failed is not None:
+        _add(faults, OUT_OF_RANGE, failed)
+    return read
+
+
+def _decimals(array: pa.Array, kind: pa.Decimal128Type, faults: Faults) -> pa.Array:
+    read, failed = _each_that_can(array, lambda part: pc.cast(part, kind), kind)
+    if failed is not None:
+        numbers = np.zeros(len(array), dtype=np.bool_)
+        for row in np.flatnonzero(failed).tolist():
+            numbers[row] = exact_number(str(array[row].as_py())) is not None
+        _add(faults, INEXACT, failed & numbers)
+        _add(faults, MISTYPED, failed & ~numbers)
+    return read
+
+
+def _each_that_can(
+    array: pa.Array, read: Callable[[pa.Array], pa.Array], kind: pa.DataType
+) -> tuple[pa.Array, Mask | None]:
+    """Convert what can be; return nulls and a mask for the rest, found by halving."""
+    try:
+        return read(array), None
+    except pa.ArrowInvalid:
+        pass
+    failed = np.zeros(len(array), dtype=np.bool_)
+    parts: list[pa.Array] = []
+    todo = [(0, len(array))]
+    while todo:
+        start, length = todo.pop()
+        try:
+            parts.append(read(array.slice(start, length)))
+        except pa.ArrowInvalid:
+            if length == 1:
+                failed[start] = True
+                parts.append(pa.nulls(1, kind))
+            else:
+                half = length // 2
+                todo += [(start + half, length - half), (start, half)]
+    return pa.concat_arrays(parts), failed
+
+
+def _emptied(array: pa.Array, faults: Faults, reason: str) -> pa.Array:
+    _add(faults, reason, array.is_valid().to_numpy(zero_copy_only=False))
+    return pa.nulls(len(array), array.type)
+
+
+def _add(faults: Faults, reason: str, mask: Mask) -> None:
+    if mask.any():
+        faults[reason] = mask | faults[reason] if reason in faults else mask.copy()
+
+
+def _filtered(array: pa.Array, kept: pa.Array | None) -> pa.Array:
+    return array if kept is None else array.filter(kept)
+
+
+def _precision(kind: str) -> tuple[int, int]:
+    precision, scale = kind.removeprefix("decimal(").removesuffix(")").split(",")
+    return int(precision), int(scale)
+
+
+def _sum(array: pa.Array) -> Decimal:
+    if pa.types.is_integer(array.type):
+        array = array.cast(pa.decimal128(19, 0))
+    # Its own precision is as many digits as a sum of this column may need in one batch.
+    total = pc.sum(array.cast(pa.decimal256(76, array.type.scale))).as_py()
+    return total if total is not None else Decimal(0)
+
+
+def _extremes(array: pa.Array) -> tuple[int | str | None, int | str | None]:
+    found = pc.min_max(array)
+    return found["min"].as_py(), found["max"].as_py()
+
+
+def _least(
+    one: int | str | None, other: int | str | None, choose: Callable[..., int | str]
+) -> int | str | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return choose(one, other)
+
+
+def _raw_text(
+    raw: RawBatch, texts: Mapping[tuple[str, int], str], name: str, row: int
+) -> str | None:
+    if (name, row) in texts:
+        return texts[(name, row)]
+    array = raw.rows.column(raw.rows.schema.names.index(name))
+    value = array[row]
+    if not value.is_valid:
+        return None
+    if pa.types.is_timestamp(array.type):
+        # Beyond year 9999 Python has no instant: microseconds since 1970 say it all.
+        micros = array.slice(row, 1).view(pa.int64())[0].as_py()
+        return f"{micros} us"
+    if pa.types.is_date(array.type):
+        return f"{array.slice(row, 1).view(pa.int32())[0].as_py()} days"
+    return str(value.as_py())
+
+
+def _raw_row(raw: RawBatch, texts: Mapping[tuple[str, int], str], row: int) -> str:
+    values = {name: _raw_text(raw, texts, name, row) for name in raw.rows.schema.names}
+    return json.dumps(values, ensure_ascii=False)

@@ -1,0 +1,151 @@
+"""Writing one partition: lake file, vault file and quarantine file, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from extract.contracts import TableContract
+from extract.convert import Converter, Tally
+from extract.lake import LakeFile, sha256_of, sync
+from extract.sources.base import RawBatch
+from governance.errors import SourceError
+
+ROW_GROUP_ROWS = 122_880
+COMPRESSION_LEVEL = 3
+
+
+class ParquetFile:
+    """A Parquet file that is made at its first batch and synced at its end."""
+
+    def __init__(self, path: Path, schema: pa.Schema, *, plain: Iterable[str] = ()) -> None:
+        self.path = path
+        self.rows = 0
+        self._schema = schema
+        plain_names = set(plain)
+        # Tokens differ from row to row: a dictionary of them would only cost.
+        self._dictionary = [
+            field.name
+            for field in schema
+            if pa.types.is_string(field.type) and field.name not in plain_names
+        ]
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows; they are written once they fill a row group."""
+        self._waiting.append(batch)
+        self._waiting_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._waiting_rows >= ROW_GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what waits and sync the file; one without rows gets its schema alone."""
+        self._flush()
+        writer = self._open()
+        writer.close()
+        sync(self.path)
+
+    def discard(self) -> None:
+        """Let the file's handle go; what was written lies in a temporary directory."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self) -> pq.ParquetWriter:
+        if self._writer is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(
+                self.path,
+                self._schema,
+                compression="zstd",
+                compression_level=COMPRESSION_LEVEL,
+                use_dictionary=self._dictionary,
+                store_schema=False,
+            )
+        return self._writer
+
+    def _flush(self) -> None:
+        if self._waiting_rows:
+            table = pa.Table.from_batches(self._waiting, self._schema)
+            self._open().write_table(table, row_group_size=ROW_GROUP_ROWS)
+        self._waiting, self._waiting_rows = [], 0
+
+
+def write_partition(
+    table: TableContract,
+    converter: Converter,
+    batches: Iterable[RawBatch],
+    *,
+    lake: Path,
+    vault: Path,
+    quarantine: Path,
+) -> Tally:
+    """Convert a partition's batches and write each zone's file.
+
+    Args:
+        table: the contract.
+        converter: the table's converter.
+        batches: the rows as the database holds them.
+        lake: the lake file; always made.
+        vault: the vault file; made where the table has identifiers.
+        quarantine: the quarantine file; made where a value did not fit.
+
+    Raises:
+        SourceError: a batch is not what a source may give.
+    """
+    tally = Tally()
+    keys = [column.name for column in table.lake_columns if column.is_key]
+    files: dict[str, ParquetFile] = {"lake": ParquetFile(lake, table.lake_schema, plain=keys)}
+    try:
+        for raw in batches:
+            converted = converter.convert(raw, tally)
+            files["lake"].write(converted.lake)
+            _write_other(files, "vault", vault, converted.vault)
+            _write_other(files, "quarantine", quarantine, converted.quarantine)
+        for file in files.values():
+            file.close()
+    except pa.ArrowException as error:
+        # Its text can hold a value.
+        raise SourceError(
+            f"Source {table.source}: rows of table {table.name} could not be converted "
+            f"({type(error).__name__}); the contract is at {table.where}."
+        ) from None
+    finally:
+        for file in files.values():
+            file.discard()
+    return tally
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a small table whole, and sync it."""
+    file = ParquetFile(path, table.schema)
+    for batch in table.to_batches():
+        file.write(batch)
+    file.close()
+
+
+def describe_file(path: Path) -> LakeFile:
+    """Return a written file's size, rows and digest."""
+    return LakeFile(path.stat().st_size, pq.read_metadata(path).num_rows, sha256_of(path))
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file of the previous snapshot a second name in this one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.link(source, target)
+
+
+def _write_other(
+    files: dict[str, ParquetFile], name: str, path: Path, batch: pa.RecordBatch | None
+) -> None:
+    if batch is None:
+        return
+    if name not in files:
+        files[name] = ParquetFile(path, batch.schema, plain=batch.schema.names)
+    files[name].write(batch)

@@ -1,0 +1,570 @@
+"""One snapshot: every declared table of every operational database, whole or not at all.
+
+Each database is read in one state. Everything is written under temporary names in three zones
+(lake, vault, restricted) and reconciled; only then are the directories renamed and the links
+switched, ``lake/current`` last. Whatever happens before that leaves the last good snapshot current,
+and the next run wipes what was left lying.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from extract.codes import CodeSets, code_sets_digest, load_code_sets
+from extract.contracts import (
+    SourceContract,
+    TableContract,
+    load_contracts,
+    operational_contracts,
+)
+from extract.convert import RULES_VERSION, Converter
+from extract.identity.tokens import KEY_FILE, Tokeniser, derive_key, key_id, load_or_create_key
+from extract.identity.vault import CURRENT as VAULT_CURRENT
+from extract.identity.vault import VERSIONS, Linked, current_version, link_registrations
+from extract.lake import (
+    CURRENT,
+    LakeFile,
+    Manifest,
+    Partition,
+    Quarantined,
+    current_directory,
+    read_manifest,
+    sha256_of,
+    snapshot_ids,
+    switch,
+    sync,
+    write_manifest,
+)
+from extract.partitions import describe_file, link_file, write_partition, write_table
+from extract.reconcile import Check, Outcome, read_footer, reconcile
+from extract.reference import reference_table, reference_versions
+from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
+from extract.sources.open import open_source
+from governance.errors import (
+    KeyFileError,
+    ReconciliationError,
+    SettingsError,
+    SnapshotError,
+    SourceError,
+)
+from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
+
+Progress = Callable[[str], None]
+
+LOCK_FILE = ".snapshot.lock"
+KEY_ID_FILE = "token.key.id"
+QUARANTINE = "quarantine"
+FAULTS_NAMED = 5
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class SnapshotReport:
+    """What one snapshot holds, and how it compares with its sources."""
+
+    snapshot_id: str
+    tables: int
+    rows: int
+    quarantined_values: int
+    quarantined_rows: int
+    partitions: int
+    linked_partitions: int
+    people: Linked
+    checks: tuple[Check, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"snapshot {self.snapshot_id}: {self.rows:,} rows of {self.tables} tables; "
+                f"{self.quarantined_values:,} values in quarantine, {self.quarantined_rows:,} of "
+                f"them with their row; {self.linked_partitions} of {self.partitions} partitions "
+                f"unchanged; {self.people.registrations:,} registrations are "
+                f"{self.people.persons:,} persons",
+                *_reconciliation_lines(self.checks),
+            ]
+        )
+
+
+def take_snapshot(
+    settings: Settings, *, full: bool = False, progress: Progress = lambda _: None
+) -> SnapshotReport:
+    """Snapshot every operational database and make the result current.
+
+    Args:
+        settings: the installation.
+        full: read every partition again, and look at no earlier snapshot.
+        progress: is told about every table.
+
+    Raises:
+        ContractError: the dbt source files do not say all.
+        KeyFileError: the token key is missing, open to others, or another than before.
+        ReconciliationError: source and lake do not add up.
+        SettingsError: a source of the settings has no contract.
+        SnapshotError: another snapshot is running, or the disk is full.
+        SourceError: a database is out of reach or is not as declared.
+    """
+    contracts = load_contracts(PROJECT_ROOT)
+    operational = _configured(settings, contracts)
+    with _locked(settings), _explained(settings):
+        _sweep(settings)
+        key = _installation_key(settings)
+        run = _Run(settings, contracts, operational, key, full=full, progress=progress)
+        try:
+            return run.take()
+        finally:
+            _sweep(settings)
+
+
+def _configured(
+    settings: Settings, contracts: dict[str, SourceContract]
+) -> dict[str, SourceContract]:
+    operational = operational_contracts(contracts)
+    strangers = sorted(set(settings.sources) - set(operational))
+    if strangers:
+        raise SettingsError(
+            f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which no contract "
+            "declares: write models/staging/"
+            f"{strangers[0]}/_{strangers[0]}__sources.yml or remove it."
+        )
+    return {name: operational[name] for name in settings.sources}
+
+
+@contextlib.contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    settings.lake.mkdir(parents=True, exist_ok=True)
+    for zone in (settings.vault, settings.restricted):
+        zone.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.lake / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SnapshotError(
+                f"Another snapshot is being taken into {settings.lake}: wait until it has ended."
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _explained(settings: Settings) -> Iterator[None]:
+    """Say in one sentence what kept the snapshot from being written."""
+    try:
+        yield
+    except OSError as error:
+        what = "the disk is full" if error.errno in _FULL_DISK else type(error).__name__
+        raise SnapshotError(
+            f"The snapshot could not be written under {settings.home} ({what}): the last good one "
+            "stays current; free space or mend the directory and run `scutari snapshot` again."
+        ) from None
+    except duckdb.Error as error:
+        raise SnapshotError(
+            f"Registrations could not be linked in {settings.vault} ({type(error).__name__}): the "
+            "last good snapshot stays current; check free memory and disk space."
+        ) from None
+
+
+def _sweep(settings: Settings) -> None:
+    """Remove what an unfinished run left, in every zone."""
+    folders = [settings.lake, settings.vault / VERSIONS, settings.restricted / QUARANTINE]
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            shutil.rmtree(path)
+    whole = set(snapshot_ids(settings.lake))
+    quarantine = settings.restricted / QUARANTINE
+    for path in quarantine.iterdir() if quarantine.is_dir() else ():
+        if path.name not in whole:
+            shutil.rmtree(path)
+    shutil.rmtree(settings.restricted / "spill" / "extract", ignore_errors=True)
+
+
+def _installation_key(settings: Settings) -> bytes:
+    named = settings.vault / KEY_ID_FILE
+    used = named.read_text(encoding="utf-8").strip() if named.is_file() else None
+    is_first = used is None and not snapshot_ids(settings.lake)
+    key = load_or_create_key(settings.vault, allow_create=is_first)
+    if used is None:
+        named.write_text(key_id(key) + "\n", encoding="utf-8")
+        sync(named)
+    elif used != key_id(key):
+        raise KeyFileError(
+            f"The token key {settings.vault / KEY_FILE} is not the one this installation was "
+            "filled with: restore that one from the backup; with another, every record would get "
+            "another token."
+        )
+    return key
+
+
+@dataclass
+class _Run:
+    """One snapshot while it is being taken."""
+
+    settings: Settings
+    contracts: dict[str, SourceContract]
+    operational: dict[str, SourceContract]
+    key: bytes
+    full: bool
+    progress: Progress
+    tables: dict[str, dict[str, dict[str, Partition]]] = field(default_factory=dict)
+    files: dict[str, LakeFile] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    linked: int = 0
+
+    def __post_init__(self) -> None:
+        self.snapshot_id = _new_id(self.settings)
+        name = f".{self.snapshot_id}.tmp"
+        self.lake = self.settings.lake / name
+        self.vault = self.settings.vault / VERSIONS / name
+        self.quarantine = self.settings.restricted / QUARANTINE / name
+        for folder in (self.lake, self.vault, self.quarantine):
+            folder.mkdir(mode=0o755 if folder == self.lake else 0o700, parents=True)
+        directory = None if self.full else current_directory(self.settings.lake)
+        self.previous_lake = directory
+        self.previous = read_manifest(directory, self.key) if directory else None
+        self.previous_vault = current_version(self.settings.vault)
+        self.tokeniser = Tokeniser(self.key)
+        self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables())
+        self.taken_at = datetime.now(UTC)
+
+    def take(self) -> SnapshotReport:
+        for name, contract in self.operational.items():
+            with open_source(self.settings.sources[name]) as source:
+                self.taken_at = min(self.taken_at, source.taken_at)
+                self._check_tables(source, contract)
+                for table in contract.tables.values():
+                    self._extract(source, table)
+        self._refuse_unequal()
+        people = self._link_persons()
+        self._write_reference()
+        self._write_quality()
+        write_manifest(self.lake, self._manifest(), self.key)
+        self._put_in_force()
+        return self._report(people)
+
+    def _all_tables(self) -> list[TableContract]:
+        return [t for source in self.operational.values() for t in source.tables.values()]
+
+    def _check_tables(self, source: Source, contract: SourceContract) -> None:
+        faults: list[str] = []
+        for table in contract.tables.values():
+            found = source.columns(table.name)
+            missing = [c.name for c in table.read_columns if c.name not in found]
+            if not found:
+                faults.append(f"table {table.name} is missing (declared at {table.where})")
+            elif missing:
+                where = table.by_name[missing[0]].where
+                names = ", ".join(missing)
+                faults.append(f"table {table.name} has no column {names} (declared at {where})")
+            else:
+                for name in source.check_types(table, found):
+                    column = table.by_name[name]
+                    faults.append(
+                        f"column {table.name}.{name} is {found[name] or 'untyped'}, declared as "
+                        f"{column.source_type} at {column.where}"
+                    )
+        if faults:
+            more = f" and {len(faults) - FAULTS_NAMED} more" if len(faults) > FAULTS_NAMED else ""
+            raise SourceError(
+                f"Source {source.name} is not as its contract says: "
+                f"{'; '.join(faults[:FAULTS_NAMED])}{more}. Correct the contract or the database."
+            )
+
+    def _extract(self, source: Source, table: TableContract) -> None:
+        profile = source.profile(table)
+        if profile.duplicate_keys:
+            raise SourceError(
+                f"Source {source.name}: {profile.duplicate_keys:,} values of "
+                f"{table.name}.{table.primary_key} stand in more than one row, but the contract "
+                f"at {table.where} calls it the primary key. Correct the database or the contract."
+            )
+        converter = Converter(table, self.codes, self.tokeniser)
+        codes = code_sets_digest(table, self.codes)
+
+        def one(part: PartitionProfile) -> Outcome:
+            digest = self._digest(table, part, codes)
+            return self._linked(table, part, digest) or self._written(
+                source, table, part, digest, converter
+            )
+
+        with ThreadPoolExecutor(source.parallelism) as pool:
+            outcomes = list(pool.map(one, profile.partitions or (_empty(table),)))
+        periods = {o.profile.period: o.partition for o in outcomes}
+        self.tables.setdefault(table.source, {})[table.name] = periods
+        self.linked += sum(o.tally is None for o in outcomes)
+        self.checks += reconcile(table, outcomes, self.key)
+        self.progress(_table_line(table, outcomes))
+
+    def _digest(self, table: TableContract, part: PartitionProfile, codes: str) -> str:
+        body = [RULES_VERSION, table.contract_hash, codes, asdict(part)]
+        text = json.dumps(body, default=str, sort_keys=True)
+        return hmac.digest(derive_key(self.key, "partition"), text.encode(), "sha256").hex()[:32]
+
+    def _linked(self, table: TableContract, part: PartitionProfile, digest: str) -> Outcome | None:
+        """Link an unchanged partition's files from the previous snapshot, if all are sound."""
+        if self.previous is None or self.previous_lake is None:
+            return None
+        before = self.previous.partition(table.source, table.name, part.period)
+        path = _path(table, part.period)
+        known = self.previous.files.get(path)
+        if before is None or known is None or before.digest != digest:
+            return None
+        pairs = [(self.previous_lake / path, self.lake / path)]
+        if table.vault_columns and part.row_count:
+            if self.previous_vault is None:
+                return None
+            pairs.append((self.previous_vault / path, self.vault / path))
+        if before.quarantined:
+            kept = self.settings.restricted / QUARANTINE / self.previous.snapshot_id
+            pairs.append((kept / path, self.quarantine / path))
+        # A file that has changed since would pass its fault on to every later snapshot.
+        if not all(old.is_file() for old, _ in pairs) or sha256_of(pairs[0][0]) != known.sha256:
+            return None
+        for old, new in pairs:
+            link_file(old, new)
+        self.files[path] = known
+        return Outcome(part, before, read_footer(self.lake / path), None)
+
+    def _written(
+        self,
+        source: Source,
+        table: TableContract,
+        part: PartitionProfile,
+        digest: str,
+        converter: Converter,
+    ) -> Outcome:
+        path = _path(table, part.period)
+        tally = write_partition(
+            table,
+            converter,
+            source.read(table, part.period),
+            lake=self.lake / path,
+            vault=self.vault / path,
+            quarantine=self.quarantine / path,
+        )
+        self.files[path] = describe_file(self.lake / path)
+        partition = Partition(
+            rows=tally.rows,
+            dropped=tally.dropped,
+            digest=digest,
+            quarantined=tuple(
+                Quarantined(column, reason, is_dropped, count)
+                for (column, reason, is_dropped), count in sorted(tally.quarantined.items())
+            ),
+            emptied={name: n for name, n in sorted(tally.emptied.items()) if n},
+            dropped_nulls={name: n for name, n in sorted(tally.dropped_nulls.items()) if n},
+        )
+        return Outcome(part, partition, read_footer(self.lake / path), tally)
+
+    def _refuse_unequal(self) -> None:
+        unequal = [check for check in self.checks if not check.is_equal]
+        if unequal:
+            named = ", ".join(
+                f"{c.source_name}.{c.table_name} {c.check_code}"
+                + (f" of {c.column_name}" if c.column_name else "")
+                for c in unequal[:FAULTS_NAMED]
+            )
+            raise ReconciliationError(
+                f"The lake does not add up to the source in {len(unequal)} of {len(self.checks)} "
+                f"checks ({named}): the snapshot was discarded and the last good one stays "
+                "current. Run `scutari snapshot --full`; if it fails again, report a defect."
+            )
+
+    def _link_persons(self) -> Linked:
+        path = f"identity/person_map/{WHOLE_TABLE}.parquet"
+        people = link_registrations(
+            self.vault,
+            [table for table in self._all_tables() if table.is_registration],
+            self.previous_vault,
+            snapshot_id=self.snapshot_id,
+            person_map=self.lake / path,
+            spill=self.settings.restricted / "spill" / "extract",
+        )
+        sync(self.lake / path)
+        self.files[path] = describe_file(self.lake / path)
+        self.progress(
+            f"persons: {people.registrations:,} registrations are {people.persons:,} persons, "
+            f"{people.unlinkable:,} cannot be linked"
+        )
+        return people
+
+    def _write_reference(self) -> None:
+        tables = self.contracts["reference"].tables
+        self.tables["reference"] = {}
+        for name, version in sorted(reference_versions().items()):
+            table, path = tables[name], _path(tables[name], WHOLE_TABLE)
+            known = self.previous.files.get(path) if self.previous else None
+            before = (
+                self.previous.partition("reference", name, WHOLE_TABLE) if self.previous else None
+            )
+            digest = f"{version} {table.contract_hash}"
+            is_same = (
+                self.previous_lake is not None
+                and known is not None
+                and before is not None
+                and before.digest == digest
+                and (self.previous_lake / path).is_file()
+                and sha256_of(self.previous_lake / path) == known.sha256
+            )
+            if is_same and self.previous_lake is not None:
+                link_file(self.previous_lake / path, self.lake / path)
+            else:
+                write_table(self.lake / path, reference_table(name).cast(table.lake_schema))
+            self.files[path] = describe_file(self.lake / path)
+            rows = self.files[path].rows
+            self.tables["reference"][name] = {WHOLE_TABLE: Partition(rows, 0, digest)}
+
+    def _write_quality(self) -> None:
+        snapshot = {
+            "snapshot_id": self.snapshot_id,
+            "taken_at": self.taken_at,
+            "is_synthetic": self.settings.is_synthetic,
+            "contract_hash": self._contract_hash(),
+        }
+        reconciliation = [asdict(check) | {"check_key": check.check_key} for check in self.checks]
+        rows = {"snapshots": [snapshot], "reconciliation": reconciliation}
+        rows["quarantine"] = list(_quarantine_rows(self.tables))
+        for name, values in rows.items():
+            table = self.contracts["quality"].tables[name]
+            path = _path(table, WHOLE_TABLE)
+            write_table(self.lake / path, pa.Table.from_pylist(values, table.lake_schema))
+            self.files[path] = describe_file(self.lake / path)
+
+    def _contract_hash(self) -> str:
+        hashes = sorted(table.contract_hash for table in self._all_tables())
+        return hashlib.sha256("".join(hashes).encode()).hexdigest()[:32]
+
+    def _manifest(self) -> Manifest:
+        return Manifest(
+            snapshot_id=self.snapshot_id,
+            taken_at=self.taken_at.isoformat(timespec="seconds"),
+            is_synthetic=self.settings.is_synthetic,
+            contract_hash=self._contract_hash(),
+            key_id=key_id(self.key),
+            tables=self.tables,
+            files=dict(sorted(self.files.items())),
+        )
+
+    def _put_in_force(self) -> None:
+        for folder in (self.quarantine, self.vault, self.lake):
+            for directory, _, _ in os.walk(folder):
+                sync(Path(directory))
+            os.rename(folder, folder.with_name(self.snapshot_id))
+            sync(folder.parent)
+        switch(self.settings.vault / VAULT_CURRENT, f"{VERSIONS}/{self.snapshot_id}")
+        switch(self.settings.lake / CURRENT, self.snapshot_id)
+
+    def _report(self, people: Linked) -> SnapshotReport:
+        partitions = [
+            partition
+            for source in self.operational
+            for periods in self.tables[source].values()
+            for partition in periods.values()
+        ]
+        values = [item for partition in partitions for item in partition.quarantined]
+        return SnapshotReport(
+            snapshot_id=self.snapshot_id,
+            tables=len(self._all_tables()),
+            rows=sum(partition.rows for partition in partitions),
+            quarantined_values=sum(item.rows for item in values),
+            quarantined_rows=sum(partition.dropped for partition in partitions),
+            partitions=len(partitions),
+            linked_partitions=self.linked,
+            people=people,
+            checks=tuple(self.checks),
+        )
+
+
+def _new_id(settings: Settings) -> str:
+    """Return a name from the clock that no snapshot has yet and that sorts after all of them."""
+    moment = datetime.now(UTC)
+    taken = snapshot_ids(settings.lake)
+    while (name := moment.strftime("%Y%m%dT%H%M%SZ")) in taken:
+        moment += timedelta(seconds=1)
+    return name
+
+
+def _path(table: TableContract, period: str) -> str:
+    return f"{table.source}/{table.name}/{period}.parquet"
+
+
+def _empty(table: TableContract) -> PartitionProfile:
+    """What is said of a table with partitions and no rows: one file, so that it has a schema."""
+    return PartitionProfile(
+        period="none",
+        row_count=0,
+        key_minimum=None,
+        key_maximum=None,
+        null_counts=dict.fromkeys((c.name for c in table.lake_columns), 0),
+        sums=dict.fromkeys((c.name for c in table.lake_columns if c.is_summed), 0),
+    )
+
+
+def _quarantine_rows(
+    tables: dict[str, dict[str, dict[str, Partition]]],
+) -> Iterator[dict[str, object]]:
+    counts: dict[tuple[str, str, str, str], list[int]] = {}
+    for source, by_table in tables.items():
+        for table, periods in by_table.items():
+            for partition in periods.values():
+                for item in partition.quarantined:
+                    key = (source, table, item.column, item.reason)
+                    count = counts.setdefault(key, [0, 0])
+                    count[0] += item.rows
+                    count[1] += item.rows if item.is_row_dropped else 0
+    for (source, table, column, reason), (rows, dropped) in sorted(counts.items()):
+        yield {
+            "quarantine_key": f"{source}|{table}|{column}|{reason}",
+            "source_name": source,
+            "table_name": table,
+            "column_name": column,
+            "reason_code": reason,
+            "is_row_dropped": dropped > 0,
+            "row_count": rows,
+        }
+
+
+def _table_line(table: TableContract, outcomes: list[Outcome]) -> str:
+    rows = sum(o.footer.rows for o in outcomes)
+    kept_out = sum(item.rows for o in outcomes for item in o.partition.quarantined)
+    linked = sum(o.tally is None for o in outcomes)
+    parts = [f"{table.source}.{table.name}: {rows:,} rows"]
+    if kept_out:
+        parts.append(f"{kept_out:,} values in quarantine")
+    if linked:
+        parts.append(f"{linked} of {len(outcomes)} partitions unchanged")
+    return ", ".join(parts)
+
+
+def _reconciliation_lines(checks: tuple[Check, ...]) -> Iterator[str]:
+    heads = ("table", "source rows", "lake rows", "quarantine", "checks equal")
+    rows: list[tuple[str, ...]] = []
+    for check in checks:
+        if check.check_code != "row_count":
+            continue
+        own = [
+            c
+            for c in checks
+            if (c.source_name, c.table_name) == (check.source_name, check.table_name)
+        ]
+        counts = (check.source_count, check.lake_count, check.quarantined_count)
+        equal = f"{sum(c.is_equal for c in own)} of {len(own)}"
+        name = f"{check.source_name}.{check.table_name}"
+        rows.append((name, *(f"{count:,}" for count in counts), equal))
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    for row in [heads, *rows]:
+        first = row[0].ljust(widths[0])
+        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        yield "  " + "  ".join([first, *rest])

@@ -53,6 +53,7 @@ from extract.lake import (
 from extract.partitions import describe_file, link_file, write_partition, write_table
 from extract.reconcile import Check, Outcome, read_footer, reconcile
 from extract.reference import reference_table, reference_versions
+from extract.report import SnapshotReport, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
 from governance.errors import (
@@ -71,33 +72,6 @@ KEY_ID_FILE = "token.key.id"
 QUARANTINE = "quarantine"
 FAULTS_NAMED = 5
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True)
-class SnapshotReport:
-    """What one snapshot holds, and how it compares with its sources."""
-
-    snapshot_id: str
-    tables: int
-    rows: int
-    quarantined_values: int
-    quarantined_rows: int
-    partitions: int
-    linked_partitions: int
-    people: Linked
-    checks: tuple[Check, ...]
-
-    def __str__(self) -> str:
-        return "\n".join(
-            [
-                f"snapshot {self.snapshot_id}: {self.rows:,} rows of {self.tables} tables; "
-                f"{self.quarantined_values:,} values in quarantine, {self.quarantined_rows:,} of "
-                f"them with their row; {self.linked_partitions} of {self.partitions} partitions "
-                f"unchanged; {self.people.registrations:,} registrations are "
-                f"{self.people.persons:,} persons",
-                *_reconciliation_lines(self.checks),
-            ]
-        )
 
 
 def take_snapshot(
@@ -305,7 +279,7 @@ class _Run:
         self.tables.setdefault(table.source, {})[table.name] = periods
         self.linked += sum(o.tally is None for o in outcomes)
         self.checks += reconcile(table, outcomes, self.key)
-        self.progress(_table_line(table, outcomes))
+        self.progress(table_line(table, outcomes))
 
     def _digest(self, table: TableContract, part: PartitionProfile, codes: str) -> str:
         body = [RULES_VERSION, table.contract_hash, codes, asdict(part)]
@@ -534,37 +508,3 @@ def _quarantine_rows(
             "is_row_dropped": dropped > 0,
             "row_count": rows,
         }
-
-
-def _table_line(table: TableContract, outcomes: list[Outcome]) -> str:
-    rows = sum(o.footer.rows for o in outcomes)
-    kept_out = sum(item.rows for o in outcomes for item in o.partition.quarantined)
-    linked = sum(o.tally is None for o in outcomes)
-    parts = [f"{table.source}.{table.name}: {rows:,} rows"]
-    if kept_out:
-        parts.append(f"{kept_out:,} values in quarantine")
-    if linked:
-        parts.append(f"{linked} of {len(outcomes)} partitions unchanged")
-    return ", ".join(parts)
-
-
-def _reconciliation_lines(checks: tuple[Check, ...]) -> Iterator[str]:
-    heads = ("table", "source rows", "lake rows", "quarantine", "checks equal")
-    rows: list[tuple[str, ...]] = []
-    for check in checks:
-        if check.check_code != "row_count":
-            continue
-        own = [
-            c
-            for c in checks
-            if (c.source_name, c.table_name) == (check.source_name, check.table_name)
-        ]
-        counts = (check.source_count, check.lake_count, check.quarantined_count)
-        equal = f"{sum(c.is_equal for c in own)} of {len(own)}"
-        name = f"{check.source_name}.{check.table_name}"
-        rows.append((name, *(f"{count:,}" for count in counts), equal))
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    for row in [heads, *rows]:
-        first = row[0].ljust(widths[0])
-        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        yield "  " + "  ".join([first, *rest])

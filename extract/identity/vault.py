@@ -157,9 +157,9 @@ def link_registrations(
         row = connection.execute(
             "select count(*), count(distinct person_key), count(*) filter (person_key is null) "
             "from crosswalk semi join grouped using (source_name, registration_key)"
-        ).fetchone()
+        ).fetchall()[0]
     sync(crosswalk)
-    return Linked(*row) if row else Linked(0, 0, 0)
+    return Linked(*row)
 
 
 _NOBODY = (
@@ -207,8 +207,8 @@ def _make_ids(connection: duckdb.DuckDBPyConnection) -> None:
     row = connection.execute(
         "select count(distinct group_key) from grouped "
         "where group_key is not null and group_key not in (select group_key from kept)"
-    ).fetchone()
-    count = int(row[0]) if row else 0
+    ).fetchall()[0]
+    count = int(row[0])
     digits = os.urandom(count * PERSON_KEY_BYTES).hex()
     width = 2 * PERSON_KEY_BYTES
     offsets = pa.array(range(0, count * width + 1, width), pa.int32())

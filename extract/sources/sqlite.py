@@ -74,6 +74,8 @@ class SqliteSource:
                 uri=True,
                 isolation_level=None,
                 timeout=_BUSY_SECONDS,
+                # One thread at a time (`parallelism`), though not always the same one.
+                check_same_thread=False,
             )
             # Bytes, so that text which is no UTF-8 arrives and can be set aside.
             connection.text_factory = bytes

@@ -8,9 +8,10 @@ cohorts as (
     {{ cohort_rows(definitions) }}
 ),
 
--- Membership of N days holds N calendar days; nobody is a member on a day without observation.
+-- Membership of N days holds N calendar days; nobody is a member on a day without observation. Two
+-- entries of one day are one period: as two rows they would tie in the windows below.
 periods as (
-    select
+    select distinct
         candidates.cohort_code,
         candidates.person_key,
         candidates.entered_on as starts_on,

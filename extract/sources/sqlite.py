@@ -199,7 +199,10 @@ class SqliteSource:
             key_minimum=_key(minimum),
             key_maximum=_key(maximum),
             null_counts={name: count - n for name, n in zip(nulls, present, strict=True)},
-            sums={n: Decimal(total.decode()) for n, total in zip(sums, totals, strict=True)},
+            # Over no rows an aggregate of one's own is null.
+            sums={
+                n: Decimal((total or b"0").decode()) for n, total in zip(sums, totals, strict=True)
+            },
             cursor_state=state.decode() if state is not None else "",
         )
 

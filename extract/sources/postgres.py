@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -166,7 +166,7 @@ class PostgresSource:
                 duplicates = cursor.fetchone()[0]
         return TableProfile(partitions, duplicates)
 
-    def read(self, table: TableContract, period: str) -> Iterator[RawBatch]:
+    def read(self, table: TableContract, period: str) -> Generator[RawBatch, None, None]:
         """Stream the declared columns of one period's rows.
 
         A connection is held until the iterator ends or is closed.

@@ -1,0 +1,89 @@
+"""What an installation has: sources, snapshots, the last build, what is published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from extract.identity.tokens import load_or_create_key
+from extract.lake import Manifest, current_directory, read_manifest, snapshot_ids
+from governance.errors import ScutariError
+from governance.settings import Settings, SourceSettings
+
+
+def describe_status(settings: Settings) -> str:
+    """Return a few lines on an installation; nothing in it is checked, see ``verify_snapshot``."""
+    lines = [f"home: {settings.home}{' (synthetic data)' if settings.is_synthetic else ''}"]
+    lines += ["sources:", *(f"  {_source(source)}" for source in settings.sources.values())]
+    lines += ["snapshots:", *(f"  {line}" for line in _snapshots(settings))]
+    lines += [f"last green build: {_build(settings)}", f"published: {_published(settings)}"]
+    lines.append(f"releases: {', '.join(_releases(settings)) or 'none'}")
+    return "\n".join(lines)
+
+
+def _source(source: SourceSettings) -> str:
+    if source.kind == "sqlite":
+        where = f"SQLite file {source.path}"
+        return f"{source.name}: {where}" + (
+            "" if source.path and source.path.is_file() else ", absent"
+        )
+    named = source.dsn_env or source.dsn_file
+    return f"{source.name}: PostgreSQL, schema {source.schema}, connection string in {named}"
+
+
+def _snapshots(settings: Settings) -> Iterator[str]:
+    names = snapshot_ids(settings.lake)
+    if not names:
+        yield "none yet: take one with `scutari snapshot`"
+        return
+    current = current_directory(settings.lake)
+    try:
+        key = load_or_create_key(settings.vault, allow_create=False)
+    except ScutariError as error:
+        yield f"{', '.join(names)}; {error}"
+        return
+    for name in names:
+        mark = " (current)" if current is not None and current.name == name else ""
+        try:
+            yield f"{name}{mark}: {_manifest(read_manifest(settings.lake / name, key))}"
+        except ScutariError as error:
+            yield f"{name}{mark}: {error}"
+
+
+def _manifest(manifest: Manifest) -> str:
+    partitions = [
+        partition
+        for tables in manifest.tables.values()
+        for periods in tables.values()
+        for partition in periods.values()
+    ]
+    values = sum(item.rows for partition in partitions for item in partition.quarantined)
+    rows = sum(file.rows for file in manifest.files.values())
+    size = sum(file.bytes for file in manifest.files.values())
+    return (
+        f"taken {manifest.taken_at}, {len(manifest.files):,} files, {rows:,} rows, "
+        f"{size / 1e6:,.1f} MB, {values:,} values in quarantine"
+    )
+
+
+def _build(settings: Settings) -> str:
+    try:
+        record = json.loads((settings.home / "warehouse.build.json").read_text(encoding="utf-8"))
+        return f"snapshot {record['snapshot_id']}, {record['finished_at']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "none; run `scutari build`"
+
+
+def _published(settings: Settings) -> str:
+    link = settings.published / "current.duckdb"
+    if not link.is_symlink() or not link.exists():
+        return "nothing; run `scutari publish`"
+    return link.resolve().name
+
+
+def _releases(settings: Settings) -> list[str]:
+    folder: Path = settings.release
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))

@@ -1,0 +1,96 @@
+"""Checking a snapshot against its manifest, long after it was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from extract.identity.tokens import load_or_create_key
+from extract.lake import MANIFEST, LakeFile, read_manifest, sha256_of, snapshot_directory
+from governance.errors import SnapshotError
+from governance.settings import Settings
+
+FAULTS_NAMED = 5
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """A snapshot all of whose files are as they were written."""
+
+    snapshot_id: str
+    files: int
+    rows: int
+    size: int
+
+    def __str__(self) -> str:
+        return (
+            f"snapshot {self.snapshot_id}: all {self.files:,} files are as they were written "
+            f"({self.rows:,} rows, {self.size:,} bytes)"
+        )
+
+
+def verify_snapshot(settings: Settings, snapshot_id: str | None = None) -> VerifyReport:
+    """Check that a snapshot holds exactly the files of its manifest, byte for byte.
+
+    Args:
+        settings: the installation.
+        snapshot_id: the snapshot; the current one where none is given.
+
+    Raises:
+        KeyFileError: the token key is missing or another than the snapshot was taken with.
+        SnapshotError: there is no such snapshot, or it is not what its manifest says.
+    """
+    directory = snapshot_directory(settings.lake, snapshot_id)
+    key = load_or_create_key(settings.vault, allow_create=False)
+    manifest = read_manifest(directory, key)
+    faults = list(_faults(directory, manifest.files))
+    if manifest.snapshot_id != directory.name:
+        faults.insert(0, f"the manifest is that of {manifest.snapshot_id}")
+    if faults:
+        more = f" and {len(faults) - FAULTS_NAMED} more" if len(faults) > FAULTS_NAMED else ""
+        raise SnapshotError(
+            f"The snapshot {directory.name} is not as it was written: "
+            f"{'; '.join(faults[:FAULTS_NAMED])}{more}. Restore it from a backup, or take a new "
+            "one with `scutari snapshot`."
+        )
+    return VerifyReport(
+        snapshot_id=directory.name,
+        files=len(manifest.files),
+        rows=sum(file.rows for file in manifest.files.values()),
+        size=sum(file.bytes for file in manifest.files.values()),
+    )
+
+
+def _faults(directory: Path, files: dict[str, LakeFile]) -> Iterator[str]:
+    found = {
+        str(path.relative_to(directory))
+        for path in directory.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
+    for name in sorted(found - set(files) - {MANIFEST}):
+        yield f"{name} does not belong to it"
+    for name in sorted(set(files) - found):
+        yield f"{name} is missing"
+    for name in sorted(set(files) & found):
+        fault = _fault(directory / name, files[name])
+        if fault is not None:
+            yield f"{name} {fault}"
+
+
+def _fault(path: Path, expected: LakeFile) -> str | None:
+    if path.is_symlink():
+        return "is a link"
+    try:
+        if path.stat().st_size != expected.bytes:
+            return "has another size"
+        if sha256_of(path) != expected.sha256:
+            return "has other content"
+        if pq.read_metadata(path).num_rows != expected.rows:
+            return "has another number of rows"
+    except (OSError, pa.ArrowException) as error:
+        return f"cannot be read ({type(error).__name__})"
+    return None

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from governance.errors import ScutariError
-from governance.settings import Settings, default_home, load_settings
-
-DEMO_PORT = 8501
+from governance.errors import ScutariError, SettingsError
+from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
+from ops.serve import DEFAULT_PORT, serve
 
 
 class _Group(click.Group):
-    """A command group that turns the project's errors into one sentence and exit code 1."""
+    """A command group that turns errors into one sentence and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -30,6 +30,21 @@ class _Group(click.Group):
         except ScutariError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            # A library's message can hold the value it stumbled over: only its place is told.
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            click.echo(
+                f"error: a defect of Scutari: {type(error).__name__} in {frame.name} "
+                f"({Path(frame.filename).name}:{frame.lineno}). What was published stays as it "
+                "was; please report this line.",
+                err=True,
+            )
+            ctx.exit(1)
+
+
+Scale = Literal["default", "ontario"]
 
 
 def _home_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,22 +81,35 @@ def main() -> None:
 @click.option("--visits", type=click.IntRange(min=500), default=60_000, show_default=True)
 @click.option("--seed", type=int, default=1854, show_default=True)
 @click.option("--scale", type=click.Choice(["default", "ontario"]), default="default")
-@click.option("--serve/--no-serve", default=True, help="Start the dashboard at the end.")
-@click.option("--port", type=int, default=DEMO_PORT, show_default=True)
-def demo(*, home: Path | None, visits: int, seed: int, scale: str, serve: bool, port: int) -> None:
-    """Do the whole job on a synthetic hospital network."""
+@click.option(
+    "--serve/--no-serve", "serve_pages", default=True, help="Start the dashboard at the end."
+)
+@click.option("--port", type=int, default=DEFAULT_PORT, show_default=True)
+def demo(
+    *, home: Path | None, visits: int, seed: int, scale: Scale, serve_pages: bool, port: int
+) -> None:
+    """Do the whole job on a synthetic hospital network, and serve its pages."""
     from demo.network import plant_network  # noqa: PLC0415
+    from demo.plans import PlanError  # noqa: PLC0415
 
     directory = (home or default_home()).absolute()
+    if (directory / SETTINGS_FILE).exists() and not load_settings(directory).is_synthetic:
+        raise SettingsError(
+            f"{directory} is a real installation (its {SETTINGS_FILE} does not say synthetic = "
+            "true), and the demo would overwrite it: choose another place with --home."
+        )
     with _stage("1/5 Operational databases of a synthetic network") as outcome:
-        ledger = plant_network(directory, visits=visits, seed=seed, scale=scale, progress=_say)
-        outcome.append(str(ledger))
+        try:
+            planted = plant_network(directory, visits=visits, seed=seed, scale=scale, progress=_say)
+        except PlanError as error:
+            raise SettingsError(f"The network cannot be planted: {error}") from None
+        outcome.append(str(planted))
     settings = load_settings(directory)
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
         outcome.append(_release(settings, "open"))
     click.echo(f"All data are in {directory}.")
-    if serve:
+    if serve_pages:
         _serve(settings, port)
     else:
         click.echo("Look at the pages with `scutari dashboard`.")
@@ -154,7 +182,7 @@ def release(home: Path | None, name: str) -> None:
 
 @main.command()
 @_home_option
-@click.option("--port", type=int, default=DEMO_PORT, show_default=True)
+@click.option("--port", type=int, default=DEFAULT_PORT, show_default=True)
 def dashboard(home: Path | None, port: int) -> None:
     """Serve the pages of what was published last."""
     _serve(load_settings(home), port)
@@ -194,8 +222,6 @@ def _release(settings: Settings, name: str) -> str:
 
 
 def _serve(settings: Settings, port: int) -> None:
-    from ops.serve import serve  # noqa: PLC0415
-
     sys.exit(serve(settings, port, announce=click.echo))
 
 

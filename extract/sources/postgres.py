@@ -54,7 +54,6 @@ _REFUSALS = {
     "bypassrls where row-level security hides rows",
     "42703": "a declared column is not there: compare the table with the contract",
     "42P01": "the table is not there: compare the database and its schema with the contract",
-    "53300": "the server has no free connection: this source needs three at a time",
     "57014": "the server cancelled a query: raise statement_timeout for this role",
     "57P01": _LOST,
     "57P02": _LOST,

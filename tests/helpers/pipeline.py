@@ -15,7 +15,6 @@ from governance.settings import Settings
 def run_pipeline(settings: Settings) -> None:
     """Snapshot, build and publish: what the nightly job does."""
     from extract.snapshot import take_snapshot  # noqa: PLC0415
-
     from ops.build import run_build  # noqa: PLC0415
     from ops.publish import publish  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """The contracts: what the dbt source files declare about every operational table and column.
 
 A column that is not declared here never leaves a database; a column without a privacy class stops
-everything. The files are read as YAML nodes, so that every complaint names file and line.
+everything.
 """
 
 from __future__ import annotations
@@ -9,14 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import yaml
 
 from governance.errors import ContractError
 
@@ -44,15 +40,6 @@ _SIMPLE_TYPES: dict[str, pa.DataType] = {
 }
 _DECIMAL = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)")
 _MAX_PRECISION = 38
-_META_KEYS = frozenset(
-    {"privacy", "key_domain", "source_type", "code_system", "code_pattern", "identity", "time_zone"}
-)
-# Columns that a table names, and the types they may have.
-_ROLES: dict[str, tuple[str, ...]] = {
-    "primary_key": (),
-    "cursor": ("timestamp",),
-    "partition_by": ("timestamp", "date"),
-}
 
 
 def arrow_type(data_type: str) -> pa.DataType | None:
@@ -209,254 +196,6 @@ class SourceContract:
     tables: dict[str, TableContract] = field(default_factory=dict)
 
 
-def load_contracts(project_root: Path) -> dict[str, SourceContract]:
-    """Read every dbt source file of a project.
-
-    Args:
-        project_root: the directory that holds ``models/`` and ``seeds/``.
-
-    Raises:
-        ContractError: one line per fault, each with file and line.
-    """
-    files = sorted(project_root.glob(SOURCE_FILES))
-    if not files:
-        raise ContractError(
-            f"There is no contract: no file {SOURCE_FILES} under {project_root}; "
-            "run from the project's directory."
-        )
-    code_systems = {path.stem for path in (project_root / CODE_SYSTEM_FILES).glob("*.csv")}
-    reader = _Reader(project_root, frozenset(code_systems) | REFERENCE_CODE_SYSTEMS)
-    for path in files:
-        reader.read_file(path)
-    if reader.faults:
-        raise ContractError("\n".join(reader.faults))
-    return reader.sources
-
-
 def operational_contracts(contracts: dict[str, SourceContract]) -> dict[str, SourceContract]:
     """Return the sources that are extracted from operational databases."""
     return {name: source for name, source in contracts.items() if source.is_operational}
-
-
-class _Reader:
-    """Collects sources and faults over all files."""
-
-    def __init__(self, root: Path, code_systems: frozenset[str]) -> None:
-        self.root = root
-        self.code_systems = code_systems
-        self.sources: dict[str, SourceContract] = {}
-        self.faults: list[str] = []
-        self._path = ""
-
-    def read_file(self, path: Path) -> None:
-        self._path = str(path.relative_to(self.root))
-        try:
-            document = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            self.faults.append(f"{self._path}:{line}: the file is not YAML: {error.problem}.")
-            return
-        if document is None:
-            return
-        for node in self._items(document, "sources"):
-            self._read_source(node)
-
-    def _read_source(self, node: yaml.Node) -> None:
-        name = self._name(node, "source")
-        if name is None:
-            return
-        is_operational = self._text(self._meta(node), "is_operational") == "true"
-        known = self.sources.setdefault(name, SourceContract(name, is_operational))
-        if known.is_operational != is_operational:
-            self._fault(node, f"source {name} is operational in one file and not in another")
-        for table in self._items(node, "tables"):
-            self._read_table(known, table)
-
-    def _read_table(self, source: SourceContract, node: yaml.Node) -> None:
-        name = self._name(node, "table")
-        if name is None:
-            return
-        label = f"{source.name}.{name}"
-        if name in source.tables:
-            self._fault(node, f"table {label} is declared twice")
-            return
-        columns: dict[str, ColumnContract] = {}
-        before = len(self.faults)
-        for item in self._items(node, "columns"):
-            column = self._read_column(source, label, item)
-            if column is not None and column.name in columns:
-                self._fault(item, f"column {label}.{column.name} is declared twice")
-            elif column is not None:
-                columns[column.name] = column
-        meta = self._meta(node)
-        key = self._text(meta, "primary_key")
-        cursor = self._text(meta, "cursor")
-        partition_by = self._text(meta, "partition_by")
-        if key is None:
-            self._fault(node, f"table {label} has no primary_key in config.meta")
-        if cursor is None and source.is_operational:
-            self._fault(node, f"table {label} has no cursor in config.meta")
-        if len(self.faults) == before:
-            for role, types in _ROLES.items():
-                self._check_role(node, label, columns, role=role, types=types)
-        if len(self.faults) == before and key is not None:
-            source.tables[name] = TableContract(
-                source=source.name,
-                name=name,
-                columns=tuple(columns.values()),
-                primary_key=key,
-                where=self._where(node),
-                cursor=cursor,
-                partition_by=partition_by,
-            )
-
-    def _check_role(
-        self,
-        node: yaml.Node,
-        label: str,
-        columns: dict[str, ColumnContract],
-        *,
-        role: str,
-        types: tuple[str, ...],
-    ) -> None:
-        name = self._text(self._meta(node), role)
-        if name is None:
-            return
-        column = columns.get(name)
-        if column is None:
-            self._fault(node, f"{role} {name} of table {label} is not one of its columns")
-        elif not column.goes_to_lake:
-            self._fault(node, f"{role} {name} of table {label} does not go to the lake")
-        elif types and column.data_type not in types:
-            self._fault(node, f"{role} {name} of table {label} is no {' or '.join(types)}")
-
-    def _read_column(
-        self, source: SourceContract, label: str, node: yaml.Node
-    ) -> ColumnContract | None:
-        name = self._name(node, f"column of {label}")
-        if name is None:
-            return None
-        label = f"{label}.{name}"
-        meta_node = self._meta(node)
-        meta = {key: self._text(meta_node, key) for key in self._mapping(meta_node)}
-        before = len(self.faults)
-        for key in sorted(set(meta) - _META_KEYS):
-            self._fault(node, f"column {label} has the unknown setting {key} in config.meta")
-        privacy = meta.get("privacy")
-        if privacy is None:
-            self._fault(node, f"column {label} has no privacy class (config.meta.privacy)")
-        elif privacy not in PRIVACY_CLASSES:
-            self._fault(node, f"column {label} has the unknown privacy class {privacy}")
-        data_type = self._text(node, "data_type") or ""
-        source_type = meta.get("source_type") or data_type
-        for kind, value in (("data_type", data_type), ("source_type", source_type)):
-            if arrow_type(value) is None:
-                self._fault(node, f"column {label} has the {kind} {value or '(none)'}: unknown")
-                break
-        self._check_key(source, label, node, meta, data_type)
-        self._check_code(label, node, meta, data_type)
-        self._check_zone(label, node, meta, data_type)
-        if len(self.faults) > before or privacy is None:
-            return None
-        return ColumnContract(
-            name=name,
-            data_type=data_type,
-            privacy=privacy,
-            source_type=source_type,
-            where=self._where(node),
-            key_domain=meta.get("key_domain"),
-            code_system=meta.get("code_system"),
-            code_pattern=meta.get("code_pattern"),
-            identity=meta.get("identity"),
-            time_zone=meta.get("time_zone"),
-        )
-
-    def _check_key(
-        self,
-        source: SourceContract,
-        label: str,
-        node: yaml.Node,
-        meta: dict[str, str | None],
-        data_type: str,
-    ) -> None:
-        source_type = meta.get("source_type") or data_type
-        if not source.is_operational:
-            return
-        if meta.get("privacy") in KEY_CLASSES:
-            if meta.get("key_domain") is None:
-                self._fault(node, f"column {label} is a {meta['privacy']} without a key_domain")
-            if data_type != "string" or source_type not in ("string", "int", "bigint"):
-                self._fault(
-                    node,
-                    f"column {label} is a {meta['privacy']}: its data_type must be string (the "
-                    "token) and its source_type string, int or bigint",
-                )
-        elif data_type not in (source_type, "string"):
-            self._fault(node, f"column {label} cannot turn {source_type} into {data_type}")
-
-    def _check_code(
-        self, label: str, node: yaml.Node, meta: dict[str, str | None], data_type: str
-    ) -> None:
-        system, pattern = meta.get("code_system"), meta.get("code_pattern")
-        if system is not None and system not in self.code_systems:
-            self._fault(
-                node,
-                f"column {label} names the unknown code system {system}: "
-                f"there is no {CODE_SYSTEM_FILES}/{system}.csv",
-            )
-        if system is not None and pattern is not None:
-            self._fault(node, f"column {label} has both a code_system and a code_pattern")
-        if (system or pattern) is not None and data_type != "string":
-            self._fault(node, f"column {label} holds codes and is no string")
-        if pattern is not None:
-            try:
-                re.compile(pattern)
-            except re.error:
-                self._fault(node, f"column {label} has a code_pattern that is no expression")
-
-    def _check_zone(
-        self, label: str, node: yaml.Node, meta: dict[str, str | None], data_type: str
-    ) -> None:
-        zone = meta.get("time_zone")
-        if zone is None:
-            return
-        if data_type != "timestamp":
-            self._fault(node, f"column {label} has a time_zone and is no timestamp")
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            self._fault(node, f"column {label} names the unknown time zone {zone}")
-
-    def _meta(self, node: yaml.Node) -> yaml.Node | None:
-        config = self._mapping(node).get("config")
-        return self._mapping(config).get("meta")
-
-    def _name(self, node: yaml.Node, what: str) -> str | None:
-        name = self._text(node, "name")
-        if name is None or re.fullmatch(r"[a-z][a-z0-9_]*", name) is None:
-            # A name becomes a directory and part of a query: nothing else may stand in it.
-            self._fault(node, f"a {what} has no name of lower-case letters, digits and _")
-            return None
-        return name
-
-    def _items(self, node: yaml.Node | None, key: str) -> Iterator[yaml.Node]:
-        child = self._mapping(node).get(key)
-        if isinstance(child, yaml.SequenceNode):
-            yield from child.value
-        elif child is not None:
-            self._fault(child, f"{key} is not a list")
-
-    def _mapping(self, node: yaml.Node | None) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            return {}
-        return {str(key.value): value for key, value in node.value}
-
-    def _text(self, node: yaml.Node | None, key: str) -> str | None:
-        child = self._mapping(node).get(key)
-        return str(child.value) if isinstance(child, yaml.ScalarNode) else None
-
-    def _where(self, node: yaml.Node) -> str:
-        return f"{self._path}:{node.start_mark.line + 1}"
-
-    def _fault(self, node: yaml.Node, sentence: str) -> None:
-        self.faults.append(f"{self._where(node)}: {sentence}.")

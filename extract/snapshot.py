@@ -26,12 +26,8 @@ import duckdb
 import pyarrow as pa
 
 from extract.codes import CodeSets, code_sets_digest, load_code_sets
-from extract.contracts import (
-    SourceContract,
-    TableContract,
-    load_contracts,
-    operational_contracts,
-)
+from extract.contract_files import load_contracts
+from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
 from extract.identity.tokens import KEY_FILE, Tokeniser, derive_key, key_id, load_or_create_key
 from extract.identity.vault import CURRENT as VAULT_CURRENT

@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.contracts import SourceContract, load_contracts
+from extract.contract_files import load_contracts
+from extract.contracts import SourceContract
 from governance.settings import PROJECT_ROOT
 from tests.helpers.operational import contract
 

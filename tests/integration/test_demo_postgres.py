@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,11 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from adbc_driver_postgresql import dbapi
 
 from demo.network import plant_network
 from demo.schema import TABLES
+from extract.snapshot import take_snapshot
 from governance.settings import load_settings
 
 pgserver = pytest.importorskip(
@@ -105,3 +108,51 @@ def test_settings_name_the_variable_and_not_the_connection(homes: tuple[Path, Pa
     settings = load_settings(homes[0])
     assert settings.sources["ehr"].dsn_env == "SCUTARI_EHR_DSN"
     assert settings.sources["billing"].kind == "postgresql"
+
+
+def _lake(home: Path, source: str, table: str) -> pl.DataFrame:
+    files = sorted((home / "lake" / "current" / source / table).glob("*.parquet"))
+    frame = pl.concat([pl.read_parquet(file) for file in files])
+    return frame.sort(frame.columns[0])
+
+
+def test_both_databases_make_the_same_lake(
+    dsn: str, homes: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under one token key every table is the same row for row, and so is what was kept out."""
+    monkeypatch.setenv("SCUTARI_EHR_DSN", dsn)
+    monkeypatch.setenv("SCUTARI_BILLING_DSN", dsn)
+    pg, lite = homes
+    reports = [take_snapshot(load_settings(lite))]
+    (pg / "vault").mkdir(mode=0o700)
+    shutil.copy2(lite / "vault" / "token.key", pg / "vault" / "token.key")
+    reports.append(take_snapshot(load_settings(pg)))
+    for source, tables in TABLES.items():
+        for table in tables:
+            assert _lake(pg, source, table).equals(_lake(lite, source, table)), table
+    counts = [
+        {check.check_key: (check.source_count, check.lake_count) for check in report.checks}
+        for report in reports
+    ]
+    assert counts[0] == counts[1]
+    assert {report.quarantined_rows for report in reports} == {6}
+    assert {report.quarantined_values for report in reports} == {12}
+    # Same people, other ids: the vault of each installation draws its own.
+    people = [_lake(home, "identity", "person_map") for home in homes]
+    partition = [
+        frame.group_by("person_key").agg(pl.col("registration_key").sort())["registration_key"]
+        for frame in (people[0].drop_nulls("person_key"), people[1].drop_nulls("person_key"))
+    ]
+    assert sorted(map(tuple, partition[0])) == sorted(map(tuple, partition[1]))
+    assert not set(people[0]["person_key"].drop_nulls()) & set(people[1]["person_key"])
+
+
+def test_a_second_night_links_what_has_not_changed(
+    dsn: str, homes: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCUTARI_EHR_DSN", dsn)
+    monkeypatch.setenv("SCUTARI_BILLING_DSN", dsn)
+    settings = load_settings(homes[0])
+    take_snapshot(settings)
+    report = take_snapshot(settings)
+    assert report.linked_partitions == report.partitions > 100

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+import polars as pl
 import pyarrow as pa
 import pytest
+from pycomorb import CharlsonComorbidityIndex, ElixhauserComorbidityIndex
 
 from extract.contract_files import load_contracts
-from extract.reference import CCSR_BODY_SYSTEMS, reference_table, reference_versions
+from extract.reference import (
+    CCSR_BODY_SYSTEMS,
+    CHARLSON,
+    ELIXHAUSER,
+    reference_table,
+    reference_versions,
+)
+from governance.errors import SnapshotError
 from governance.settings import PROJECT_ROOT
 
 
@@ -51,10 +63,12 @@ def test_a_code_keeps_dot_text_category_and_chapter(icd10cm: dict[str, dict[str,
     }
 
 
-def test_ccsr_gives_each_code_its_default_category() -> None:
+def test_ccsr_gives_each_code_its_first_category() -> None:
     rows = {row["code"]: row for row in reference_table("ccsr").to_pylist()}
     assert rows["I214"]["ccsr_code"] == "CIR009"
     assert rows["I214"]["ccsr_name"] == "Circulatory system 009"
+    # Hypertension with heart failure is of two categories, CIR008 and CIR019.
+    assert rows["I110"]["ccsr_code"] == "CIR008"
     assert {row["ccsr_code"][:3] for row in rows.values()} <= set(CCSR_BODY_SYSTEMS) | {"XXX"}
 
 
@@ -64,12 +78,58 @@ def test_charlson_and_elixhauser_are_quan_s_lists() -> None:
     infarction = {
         row["icd10_code"]
         for row in rows
-        if (row["index_code"], row["category_code"]) == ("charlson", "Myocardial infarction")
+        if (row["index_code"], row["category_code"]) == ("charlson", "mi")
     }
     assert infarction == {"I21", "I22", "I252"}
     charlson = {row["category_code"] for row in rows if row["index_code"] == "charlson"}
     elixhauser = {row["category_code"] for row in rows if row["index_code"] == "elixhauser"}
     assert (len(charlson), len(elixhauser)) == (17, 31)
+
+
+def test_a_cohort_can_name_every_category() -> None:
+    """``lint_cohorts`` takes letters, digits and _; a title of the package would be refused."""
+    categories = set(reference_table("comorbidities")["category_code"].to_pylist())
+    assert [code for code in categories if not re.fullmatch("[A-Za-z0-9_]+", code)] == []
+    assert {"mi", "chf", "diabetes", "metastatic"} <= categories
+
+
+@pytest.mark.parametrize(
+    ("index", "titles", "score"),
+    [
+        ("charlson", CHARLSON, CharlsonComorbidityIndex),
+        ("elixhauser", ELIXHAUSER, ElixhauserComorbidityIndex),
+    ],
+)
+def test_lists_say_of_every_code_what_the_package_s_own_scoring_says(
+    index: str,
+    titles: dict[str, str],
+    score: Callable[..., pl.DataFrame],
+    icd10cm: dict[str, dict[str, object]],
+) -> None:
+    """One made-up person for each code of up to five characters, aged 30."""
+    codes = [code for code in icd10cm if len(code) <= 5]
+    people = pl.DataFrame({"id": codes, "code": codes, "age": 30})
+    scored = score(people, return_categories=True).unpivot(on=list(titles), index="id")
+    expected = {
+        (code, titles[title])
+        for code, title in scored.filter(pl.col("value") == 1).select("id", "variable").rows()
+    }
+    found = {
+        (code, row["category_code"])
+        for row in reference_table("comorbidities").to_pylist()
+        if row["index_code"] == index
+        for code in codes
+        if code.startswith(row["icd10_code"])
+    }
+    assert len(expected) > 1000
+    assert found == expected
+
+
+def test_a_package_with_other_categories_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(CHARLSON, "Dementia")
+    monkeypatch.setitem(CHARLSON, "Frailty", "frailty")
+    with pytest.raises(SnapshotError, match=r"other charlson categories .*\(Dementia; Frailty\)"):
+        reference_table("comorbidities")
 
 
 def test_versions_name_the_packages() -> None:

@@ -1,4 +1,4 @@
--- One row per ICD-10-CM code and its default CCSR category.
+-- One row per ICD-10-CM code and its first CCSR category.
 with source_rows as (
     select * from {{ source('reference', 'ccsr') }}
 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -38,6 +39,8 @@ def serve(settings: Settings, port: int, *, announce: Callable[[str], None]) -> 
         )
     _check_port(port)
     server = start(settings, port)
+    # A service manager ends a program with SIGTERM; without this the server would outlive it.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         wait_until_up(server, port)
         announce(f"Dashboard: http://localhost:{port} (Ctrl-C stops it)")
@@ -46,6 +49,10 @@ def serve(settings: Settings, port: int, *, announce: Callable[[str], None]) -> 
         return 0
     finally:
         stop(server)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def start(settings: Settings, port: int) -> subprocess.Popen[bytes]:

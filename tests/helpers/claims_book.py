@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -96,6 +96,16 @@ def typed(value: str | None, kind: str) -> Any:
     return Decimal(value) if kind.startswith("decimal") else value
 
 
+def feed(taken_at: datetime) -> Row:
+    """The one feed, which has brought the whole day of the snapshot."""
+    return {
+        "feed_id": "F1",
+        "hospital_id": "H1",
+        "feed_name": "claims",
+        "data_through_at": taken_at + timedelta(days=1),
+    }
+
+
 def write_lake(home: Path, billing: Content, taken_at: datetime = TAKEN_AT) -> None:
     """Write a snapshot as extraction would, with plain keys (``str`` of the row's) for tokens."""
     snapshot = home / "lake" / "book"
@@ -113,6 +123,7 @@ def write_lake(home: Path, billing: Content, taken_at: datetime = TAKEN_AT) -> N
     write_table(snapshot, "identity", "person_map", people)
     hospital = {"hospital_id": "H1", "hospital_name": "Hospital 1", "time_zone": "UTC"}
     write_table(snapshot, "ehr", "hospitals", [hospital])
+    write_table(snapshot, "ehr", "feeds", [feed(taken_at)])
     itself = {"snapshot_id": "book", "taken_at": taken_at, "is_synthetic": True}
     write_table(snapshot, "quality", "snapshots", [itself])
     (snapshot / "_manifest.json").write_text("{}", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import polars as pl
 import pytest
 
 from extract.identity.tokens import Tokeniser, load_or_create_key
+from extract.snapshot import take_snapshot
 from tests.helpers import claims_book
 from tests.helpers.operational import write_installation
 from tests.helpers.pipeline import query
@@ -38,22 +38,7 @@ class Built:
         return frame.with_columns(pl.col(pl.String).replace(self.keys))
 
 
-def _extraction_missing() -> bool:
-    return importlib.util.find_spec("extract.snapshot") is None
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        "plain_lake",
-        pytest.param(
-            "extracted",
-            marks=pytest.mark.skipif(
-                _extraction_missing(), reason="extraction is not part of this checkout"
-            ),
-        ),
-    ],
-)
+@pytest.fixture(scope="module", params=["plain_lake", "extracted"])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The book, once as a lake with its own keys and once through extraction."""
     home = tmp_path_factory.mktemp("claims-book")
@@ -65,10 +50,9 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _extracted(home: Path) -> Built:
-    from extract.snapshot import take_snapshot  # noqa: PLC0415
-
     billing = claims_book.load_book()
-    content = {"ehr": {"hospitals": [{"hospital_id": "H1"}]}, "billing": billing}
+    ehr = {"hospitals": [{"hospital_id": "H1"}], "feeds": [claims_book.feed(claims_book.TAKEN_AT)]}
+    content = {"ehr": ehr, "billing": billing}
     settings = write_installation(home, content)
     take_snapshot(settings)
     claims_book.build(home)

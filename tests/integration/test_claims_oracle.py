@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -68,21 +67,20 @@ def test_demo_claims_come_to_the_same(tmp_path: Path) -> None:
     assert len(compare(Settings(home=tmp_path))) > 1000
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("extract.snapshot") is None,
-    reason="extraction is not part of this checkout",
-)
-def test_extracted_demo_claims_come_to_the_same(request: pytest.FixtureRequest) -> None:
-    settings: Settings = request.getfixturevalue("demo_settings")
-    assert compare(settings), "the demo network has no claims"
+def test_extracted_demo_claims_come_to_the_same(demo_settings: Settings) -> None:
+    assert compare(demo_settings), "the demo network has no claims"
+
+
+def test_no_month_is_counted_that_no_feed_has_brought(demo_settings: Settings) -> None:
+    """The network's feeds end on 1 July 2026, whenever the snapshot was taken."""
+    found = query(demo_settings.warehouse, "select max(month_on) from marts.rpt_claims_monthly")
+    assert found.item() == date(2026, 6, 1)
 
 
 def compare(settings: Settings) -> dict[str, dict[str, Any]]:
     """Hold the warehouse's claims tables to the oracle's; return the oracle's claims."""
     tables = {name: lake.table(settings, "billing", name) for name in claims_book.TABLES}
-    taken_at = lake.table(settings, "quality", "snapshots")["taken_at"].item()
-    assert isinstance(taken_at, datetime)
-    days = oracle.covered_days(tables["coverages"], taken_at)
+    days = oracle.covered_days(tables["coverages"], _known_until(settings))
     covered = set(days.select("member_id", "payer_id", "day").iter_rows())
     claims = oracle.claims(tables, covered)
     months = oracle.member_months(days)
@@ -93,6 +91,17 @@ def compare(settings: Settings) -> dict[str, dict[str, Any]]:
         key: {name: value for name, value in sums.items() if value} for key, sums in monthly.items()
     }
     return claims
+
+
+def _known_until(settings: Settings) -> date:
+    """The day of the snapshot, or the last whole day of the newest feed where that is earlier."""
+    taken_at = lake.table(settings, "quality", "snapshots")["taken_at"].item()
+    assert isinstance(taken_at, datetime)
+    if not (settings.lake / "current" / "ehr" / "feeds").is_dir():
+        return taken_at.date()
+    newest = lake.table(settings, "ehr", "feeds")["data_through_at"].max()
+    assert isinstance(newest, datetime)
+    return min(taken_at.date(), newest.date() - timedelta(days=1))
 
 
 def _as_text(claims: dict[str, dict[str, Any]]) -> dict[str, list[Any]]:

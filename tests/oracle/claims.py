@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -182,11 +182,10 @@ def cents(amount: Any) -> int:
     return int((amount or 0) * 100)
 
 
-def covered_days(coverages: pl.DataFrame, taken_at: datetime) -> pl.DataFrame:
+def covered_days(coverages: pl.DataFrame, known_until: date) -> pl.DataFrame:
     """One row per member, payer and covered day, with the product of the spell that began last."""
-    today = taken_at.date()
     return (
-        coverages.with_columns(ends_on=pl.min_horizontal("ends_on", pl.lit(today)))
+        coverages.with_columns(ends_on=pl.min_horizontal("ends_on", pl.lit(known_until)))
         .filter(pl.col("starts_on") <= pl.col("ends_on"))
         .with_columns(day=pl.date_ranges("starts_on", "ends_on"))
         .explode("day")

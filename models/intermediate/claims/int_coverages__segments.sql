@@ -1,13 +1,31 @@
 -- One row per stretch of days without overlap in which a payer covers a member.
 -- Spells are cut at every start and end, so that a day counts once however many spells hold it.
--- The spell that began last gives the product. Nothing is known after the snapshot: every spell,
--- open or not, ends there at the latest. A spell that ends before it starts covers no day.
+-- The spell that began last gives the product. Nothing is known after the snapshot, nor after the
+-- last whole day that any feed has brought: every spell, open or not, ends there at the latest, or
+-- months without data would look like months without care. A spell that ends before it starts
+-- covers no day.
 with coverages as (
     select * from {{ ref('stg_billing__coverages') }}
 ),
 
 snapshots as (
     select * from {{ ref('stg_quality__snapshots') }}
+),
+
+feeds as (
+    select * from {{ ref('stg_ehr__feeds') }}
+),
+
+newest_feed as (
+    select {{ add_days('cast(max(data_through_at) as date)', -1) }} as last_whole_day_on
+    from feeds
+),
+
+known as (
+    select
+        least(cast(snapshots.taken_at as date), newest_feed.last_whole_day_on) as until_on
+    from snapshots
+    cross join newest_feed
 ),
 
 spells as (
@@ -17,11 +35,11 @@ spells as (
         coverages.payer_key,
         coverages.product_code,
         coverages.starts_on,
-        {{ add_days('least(coverages.ends_on, cast(snapshots.taken_at as date))', 1) }} as stops_on
+        {{ add_days('least(coverages.ends_on, known.until_on)', 1) }} as stops_on
     from coverages
-    cross join snapshots
+    cross join known
     where
-        coverages.starts_on <= cast(snapshots.taken_at as date)
+        coverages.starts_on <= known.until_on
         and coverages.starts_on <= coalesce(coverages.ends_on, coverages.starts_on)
 ),
 

@@ -22,6 +22,7 @@ from extract.contracts import (
 )
 from governance.errors import ContractError
 
+_NULL = "tag:yaml.org,2002:null"
 _META_KEYS = frozenset(
     {"privacy", "key_domain", "source_type", "code_system", "code_pattern", "identity", "time_zone"}
 )
@@ -75,16 +76,39 @@ class _Reader:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             self.faults.append(f"{self._path}:{line}: the file is not YAML: {error.problem}.")
             return
+        except (yaml.YAMLError, UnicodeDecodeError):
+            self.faults.append(f"{self._path}:1: the file holds bytes that YAML does not allow.")
+            return
         if document is None:
             return
+        self._refuse_doubles(document, set())
         for node in self._items(document, "sources"):
             self._read_source(node)
+
+    def _refuse_doubles(self, node: yaml.Node, seen: set[int]) -> None:
+        """Find keys that stand twice in a mapping: YAML takes the last, which may be the laxer."""
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            keys: set[str] = set()
+            for key, value in node.value:
+                if str(key.value) in keys:
+                    self._fault(key, f"{key.value} stands here a second time")
+                keys.add(str(key.value))
+                self._refuse_doubles(value, seen)
+        else:
+            for item in node.value:
+                self._refuse_doubles(item, seen)
 
     def _read_source(self, node: yaml.Node) -> None:
         name = self._name(node, "source")
         if name is None:
             return
-        is_operational = self._text(self._meta(node), "is_operational") == "true"
+        written = self._text(self._meta(node), "is_operational") or "false"
+        if written.lower() not in ("true", "false"):
+            self._fault(node, f"is_operational of source {name} is neither true nor false")
+        is_operational = written.lower() == "true"
         known = self.sources.setdefault(name, SourceContract(name, is_operational))
         if known.is_operational != is_operational:
             self._fault(node, f"source {name} is operational in one file and not in another")
@@ -272,7 +296,9 @@ class _Reader:
 
     def _text(self, node: yaml.Node | None, key: str) -> str | None:
         child = self._mapping(node).get(key)
-        return str(child.value) if isinstance(child, yaml.ScalarNode) else None
+        # A key without a value says nothing: an empty key_domain is none.
+        is_said = isinstance(child, yaml.ScalarNode) and child.tag != _NULL and child.value != ""
+        return str(child.value) if child is not None and is_said else None
 
     def _where(self, node: yaml.Node) -> str:
         return f"{self._path}:{node.start_mark.line + 1}"

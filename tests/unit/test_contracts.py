@@ -81,8 +81,21 @@ def _column(**meta: str) -> str:
             "column ehr.visits.extra has the source_type blob: unknown.",
         ),
         (
+            _column(privacy="clinical", data_type=""),
+            "column ehr.visits.extra has the data_type (none): unknown.",
+        ),
+        (
             _column(privacy="record_key", source_type="bigint"),
             "column ehr.visits.extra is a record_key without a key_domain.",
+        ),
+        (
+            _column(privacy="person_key", key_domain="", source_type="bigint"),
+            "column ehr.visits.extra is a person_key without a key_domain.",
+        ),
+        (
+            _column(privacy="record_key", key_domain="x", source_type="date"),
+            "column ehr.visits.extra is a record_key: its data_type must be string (the token) and "
+            "its source_type string, int or bigint.",
         ),
         (
             _column(privacy="record_key", key_domain="x", data_type="bigint"),
@@ -162,6 +175,111 @@ def test_a_table_s_fault_is_told_with_file_and_line(
 ) -> None:
     text = HEAD.replace("primary_key: visit_id, cursor: updated_at", meta)
     assert _faults(tmp_path, text) == [f"{FILE}:6: {sentence}"]
+
+
+def test_a_primary_key_that_stays_out_of_the_lake_is_refused(tmp_path: Path) -> None:
+    text = HEAD.replace("primary_key: visit_id", "primary_key: health_number")
+    text += _column(name="health_number", privacy="identifier")
+    assert _faults(tmp_path, text) == [
+        f"{FILE}:6: primary_key health_number of table ehr.visits does not go to the lake."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "sentence"),
+    [
+        (
+            "- name: ehr\n",
+            "- name: ../ehr\n",
+            3,
+            "a source has no name of lower-case letters, digits and _.",
+        ),
+        (
+            "- name: visits\n",
+            "- name: 1visits\n",
+            6,
+            "a table has no name of lower-case letters, digits and _.",
+        ),
+        (
+            "is_operational: true",
+            "is_operational: yes",
+            3,
+            "is_operational of source ehr is neither true nor false.",
+        ),
+        (
+            "privacy: administrative",
+            "privacy: identifier, privacy: administrative",
+            14,
+            "privacy stands here a second time.",
+        ),
+    ],
+)
+def test_a_wrong_word_is_told_with_file_and_line(
+    tmp_path: Path, old: str, new: str, line: int, sentence: str
+) -> None:
+    assert _faults(tmp_path, HEAD.replace(old, new)) == [f"{FILE}:{line}: {sentence}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("sources: ehr\n", "1: sources is not a list."),
+        ("sources:\n  - name: ehr\n    tables: {visits: 1}\n", "3: tables is not a list."),
+        (
+            HEAD.split("columns:", maxsplit=1)[0] + "columns: visit_id\n",
+            "8: columns is not a list.",
+        ),
+        ("a: 1\n---\nb: 2\n", "2: the file is not YAML: but found another document."),
+        ("a: \x07\n", "1: the file holds bytes that YAML does not allow."),
+    ],
+)
+def test_a_file_of_another_shape_is_told_with_its_line(
+    tmp_path: Path, text: str, fault: str
+) -> None:
+    assert _faults(tmp_path, text) == [f"{FILE}:{fault}"]
+
+
+def test_text_that_is_no_utf_8_is_told_with_its_file(tmp_path: Path) -> None:
+    _project(tmp_path, HEAD)
+    (tmp_path / FILE).write_bytes(b"sources: \xff\n")
+    with pytest.raises(ContractError) as caught:
+        load_contracts(tmp_path)
+    assert str(caught.value) == f"{FILE}:1: the file holds bytes that YAML does not allow."
+
+
+def test_a_source_is_operational_in_all_its_files_or_in_none(tmp_path: Path) -> None:
+    _project(tmp_path, HEAD)
+    more = HEAD.replace("is_operational: true", "is_operational: false").replace("visits", "beds")
+    with pytest.raises(ContractError) as caught:
+        load_contracts(_project(tmp_path, more, "_ehr__beds__sources.yml"))
+    # The files are read in the order of their names: the second to be read contradicts.
+    assert str(caught.value) == (
+        f"{FILE}:3: source ehr is operational in one file and not in another."
+    )
+
+
+def test_is_operational_may_be_written_as_yaml_allows(tmp_path: Path) -> None:
+    text = HEAD.replace("is_operational: true", "is_operational: True")
+    assert list(operational_contracts(load_contracts(_project(tmp_path, text)))) == ["ehr"]
+
+
+def test_a_source_that_is_not_extracted_needs_no_cursor(tmp_path: Path) -> None:
+    text = HEAD.replace("is_operational: true", "is_operational: false")
+    text = text.replace(", cursor: updated_at", "")
+    contracts = load_contracts(_project(tmp_path, text))
+    assert contracts["ehr"].tables["visits"].cursor is None
+    assert operational_contracts(contracts) == {}
+
+
+def test_each_class_goes_where_it_may(tmp_path: Path) -> None:
+    text = HEAD + "".join(
+        _column(name=name, privacy=privacy)
+        for name, privacy in (("phone", "identifier"), ("note", "free_text"), ("sex", "clinical"))
+    )
+    visits = load_contracts(_project(tmp_path, text))["ehr"].tables["visits"]
+    assert visits.lake_schema.names == ["visit_id", "updated_at", "sex"]
+    assert [c.name for c in visits.vault_columns] == ["phone"]
+    assert [c.name for c in visits.read_columns] == ["visit_id", "updated_at", "phone", "sex"]
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

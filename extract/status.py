@@ -59,11 +59,13 @@ def _manifest(manifest: Manifest) -> str:
         for partition in periods.values()
     ]
     values = sum(item.rows for partition in partitions for item in partition.quarantined)
+    dropped = sum(partition.dropped for partition in partitions)
     rows = sum(file.rows for file in manifest.files.values())
     size = sum(file.bytes for file in manifest.files.values())
     return (
         f"taken {manifest.taken_at}, {len(manifest.files):,} files, {rows:,} rows, "
-        f"{size / 1e6:,.1f} MB, {values:,} values in quarantine"
+        f"{size / 1e6:,.1f} MB, {values:,} values in quarantine, {dropped:,} of them "
+        "with their row"
     )
 
 

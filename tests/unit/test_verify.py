@@ -5,55 +5,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from extract.identity.tokens import KEY_FILE, key_id, load_or_create_key
-from extract.lake import (
-    CURRENT,
-    MANIFEST,
-    Manifest,
-    Partition,
-    read_manifest,
-    switch,
-    write_manifest,
-)
-from extract.partitions import describe_file, write_table
-from extract.status import describe_status
+from extract.identity.tokens import KEY_FILE, load_or_create_key
+from extract.lake import CURRENT, MANIFEST, LakeFile, read_manifest, sha256_of, write_manifest
 from extract.verify import verify_snapshot
 from governance.errors import KeyFileError, SnapshotError
-from governance.settings import Settings, SourceSettings
-
-NAME = "20260701T031500Z"
-FILE = "ehr/visits/2026-06.parquet"
-OTHER = "ehr/visits/2026-07.parquet"
+from governance.settings import Settings
+from tests.helpers.small_snapshot import FILE, NAME, OTHER, small_settings, write_snapshot
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    source = SourceSettings("ehr", "postgresql", dsn_env="SCUTARI_TEST_DSN")
-    made = Settings(home=tmp_path, sources={"ehr": source})
-    key = load_or_create_key(made.vault, allow_create=True)
-    directory = made.lake / NAME
-    files = {}
-    for path, rows in ((FILE, 3), (OTHER, 2)):
-        write_table(directory / path, pa.table({"a": list(range(rows))}))
-        files[path] = describe_file(directory / path)
-    periods = {"2026-06": Partition(3, 1, "x"), "2026-07": Partition(2, 0, "y")}
-    manifest = Manifest(
-        snapshot_id=NAME,
-        taken_at="2026-07-01T03:15:00+00:00",
-        is_synthetic=True,
-        contract_hash="c",
-        key_id=key_id(key),
-        tables={"ehr": {"visits": periods}},
-        files=files,
-    )
-    write_manifest(directory, manifest, key)
-    switch(made.lake / CURRENT, NAME)
+    made = small_settings(tmp_path)
+    write_snapshot(made)
     return made
 
 
@@ -63,14 +33,6 @@ def test_a_whole_snapshot_is_described(settings: Settings) -> None:
     assert str(verify_snapshot(settings, NAME)).startswith(
         f"snapshot {NAME}: all 2 files are as they were written (5 rows, "
     )
-
-
-def test_the_manifest_comes_back_as_it_was_written(settings: Settings) -> None:
-    key = load_or_create_key(settings.vault, allow_create=False)
-    manifest = read_manifest(settings.lake / NAME, key)
-    assert manifest.partition("ehr", "visits", "2026-06") == Partition(3, 1, "x")
-    assert manifest.partition("ehr", "visits", "2026-08") is None
-    assert manifest.files[FILE].rows == 3
 
 
 def _flip(directory: Path) -> None:
@@ -89,6 +51,20 @@ def _link(directory: Path) -> None:
     (directory / FILE).symlink_to(directory / OTHER)
 
 
+def _link_folder(directory: Path) -> None:
+    (directory / "ehr").rename(directory.parent.parent / "elsewhere")
+    (directory / "ehr").symlink_to(directory.parent.parent / "elsewhere")
+
+
+def _pipe(directory: Path) -> None:
+    (directory / FILE).unlink()
+    os.mkfifo(directory / FILE)
+
+
+def _hide(directory: Path) -> None:
+    (directory / "ehr" / ".visits.csv").write_text("patient")
+
+
 def _add(directory: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), directory / "ehr/visits/2026-08.parquet")
 
@@ -101,6 +77,12 @@ def _add(directory: Path) -> None:
         (_link, f"{FILE} is a link"),
         (_add, "ehr/visits/2026-08.parquet does not belong to it"),
         (lambda directory: (directory / FILE).unlink(), f"{FILE} is missing"),
+        (
+            _link_folder,
+            f"ehr does not belong to it; {FILE} is missing; {OTHER} is missing",
+        ),
+        (_pipe, f"{FILE} has another size"),
+        (_hide, "ehr/.visits.csv does not belong to it"),
     ],
 )
 def test_a_changed_file_is_named(
@@ -113,6 +95,41 @@ def test_a_changed_file_is_named(
         f"The snapshot {NAME} is not as it was written: {fault}. Restore it from a backup, or "
         "take a new one with `scutari snapshot`."
     )
+
+
+def test_five_faults_are_named_and_the_rest_counted(settings: Settings) -> None:
+    for number in range(5):
+        (settings.lake / NAME / f"extra-{number}").touch()
+    _flip(settings.lake / NAME)
+    (settings.lake / NAME / OTHER).unlink()
+    with pytest.raises(SnapshotError) as caught:
+        verify_snapshot(settings)
+    named = "; ".join(f"extra-{number} does not belong to it" for number in range(5))
+    assert f"not as it was written: {named} and 2 more. Restore it" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "content", "fault"),
+    [
+        (4, None, "has another number of rows"),
+        (3, b"PAR1 and nothing else", "cannot be read (ArrowInvalid)"),
+    ],
+)
+def test_a_manifest_that_was_signed_wrong_is_found_out(
+    settings: Settings, rows: int, content: bytes | None, fault: str
+) -> None:
+    """Bytes and signature agree; only the Parquet file itself tells."""
+    directory = settings.lake / NAME
+    if content is not None:
+        (directory / FILE).write_bytes(content)
+    path = directory / FILE
+    key = load_or_create_key(settings.vault, allow_create=False)
+    manifest = read_manifest(directory, key)
+    files = manifest.files | {FILE: LakeFile(path.stat().st_size, rows, sha256_of(path))}
+    write_manifest(directory, replace(manifest, files=files), key)
+    with pytest.raises(SnapshotError) as caught:
+        verify_snapshot(settings)
+    assert f"written: {FILE} {fault}. Restore" in str(caught.value)
 
 
 @pytest.mark.parametrize("field", ["taken_at", "snapshot_id", "contract_hash", "is_synthetic"])
@@ -166,22 +183,3 @@ def test_an_unknown_snapshot_is_refused(settings: Settings, name: str) -> None:
 def test_an_installation_without_snapshot_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="take one with `scutari snapshot`"):
         verify_snapshot(Settings(home=tmp_path))
-
-
-def test_status_tells_sources_and_snapshots_without_a_secret(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SCUTARI_TEST_DSN", "postgresql://u:hidden@localhost/db")
-    text = describe_status(settings)
-    assert "hidden" not in text
-    assert "ehr: PostgreSQL, schema public, connection string in SCUTARI_TEST_DSN" in text
-    assert f"{NAME} (current): taken 2026-07-01T03:15:00+00:00, 2 files, 5 rows" in text
-    assert "last green build: none; run `scutari build`" in text
-    assert "published: nothing; run `scutari publish`" in text
-
-
-def test_status_of_an_empty_installation_says_what_to_do(tmp_path: Path) -> None:
-    source = SourceSettings("ehr", "sqlite", path=tmp_path / "absent.sqlite")
-    text = describe_status(Settings(home=tmp_path, sources={"ehr": source}))
-    assert "none yet: take one with `scutari snapshot`" in text
-    assert "absent.sqlite, absent" in text

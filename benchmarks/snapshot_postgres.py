@@ -1,0 +1,48 @@
+"""A snapshot of one large PostgreSQL table against PostgreSQL's own fastest way out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks import measure, phases, postgres
+from extract.contract_files import load_contracts
+from governance.settings import PROJECT_ROOT
+
+ROWS = 3_000_000
+REPETITIONS = 3
+DSN = "SCUTARI_BENCHMARK_DSN"
+
+
+def main(home: Path, rows: int | None) -> list[str]:
+    """Plant, run both in turn, say what came out."""
+    rows = rows or ROWS
+    with postgres.server(home) as server:
+        postgres.plant_visits(server, rows)
+        measure.write_settings(
+            home / "in", f'[sources.ehr]\nkind = "postgresql"\ndsn_env = "{DSN}"\n'
+        )
+        table = load_contracts(PROJECT_ROOT)["ehr"].tables["ed_visits"]
+        columns = ", ".join(column.name for column in table.read_columns)
+        copy = f"copy (select {columns} from ed_visits) to stdout (format binary)"
+        floor = ["sh", "-c", '"$0" "$1" -c "$2" > /dev/null', server.psql, server.dsn, copy]
+        snapshot = [sys.executable, "-m", "benchmarks.phases", home / "in"]
+        measure.run(floor)
+        floors, snapshots = [], []
+        for _ in range(REPETITIONS):
+            floors.append(measure.run(floor))
+            snapshots.append(measure.run(snapshot, {DSN: server.dsn}))
+        spent = measure.run([*snapshot, "--phases"], {DSN: server.dsn})
+        without = measure.run([*snapshot, "--imports"])
+    ratio = measure.ratio([one.wall for one in snapshots], [one.wall for one in floors])
+    ours, theirs = measure.middle(snapshots), measure.middle(floors)
+    peak = max(one.peak_mb for one in snapshots)
+    return [
+        f"{rows:,} rows, {len(table.read_columns)} columns read, "
+        f"{len(table.lake_columns)} written, {REPETITIONS} runs of each in turn",
+        f"psql COPY (binary) > /dev/null: {theirs.wall:.2f} s",
+        f"snapshot, whole process:        {ours.wall:.2f} s (CPU {ours.cpu:.2f} s), "
+        f"peak {peak:.0f} MB; ratio {ratio}",
+        f"of which the same for any table (imports, code lists): {without.wall:.2f} s",
+        *phases.lines(spent.output),
+    ]

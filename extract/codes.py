@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,14 +16,23 @@ from governance.errors import ContractError
 CodeSets = dict[str, pa.Array]
 
 
-def load_code_sets(project_root: Path, tables: Iterable[TableContract]) -> CodeSets:
+def load_code_sets(
+    project_root: Path,
+    tables: Iterable[TableContract],
+    reference: Callable[[str], pa.Table] = reference_table,
+) -> CodeSets:
     """Return the codes of every system that the tables name; ICD codes without their dot.
+
+    Args:
+        project_root: the directory that holds ``seeds/``.
+        tables: the contracts.
+        reference: where lists of the reference zone come from.
 
     Raises:
         ContractError: a code file has no column ``code``, or no row.
     """
     systems = {c.code_system for table in tables for c in table.columns if c.code_system}
-    return {system: _codes(project_root, system) for system in sorted(systems)}
+    return {system: _codes(project_root, system, reference) for system in sorted(systems)}
 
 
 def code_sets_digest(table: TableContract, codes: CodeSets) -> str:
@@ -36,9 +45,9 @@ def code_sets_digest(table: TableContract, codes: CodeSets) -> str:
     return digest.hexdigest()
 
 
-def _codes(project_root: Path, system: str) -> pa.Array:
+def _codes(project_root: Path, system: str, reference: Callable[[str], pa.Table]) -> pa.Array:
     if system == "icd10cm":
-        return reference_table(system)["code"].combine_chunks()
+        return reference(system)["code"].combine_chunks()
     path = project_root / CODE_SYSTEM_FILES / f"{system}.csv"
     with path.open(encoding="utf-8", newline="") as file:
         codes = [row.get("code") for row in csv.DictReader(file)]

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from extract.codes import CodeSets, code_sets_digest, load_code_sets
 from extract.contract_files import load_contracts
@@ -206,7 +207,8 @@ class _Run:
         self.previous = read_manifest(directory, self.key) if directory else None
         self.previous_vault = current_version(self.settings.vault)
         self.tokeniser = Tokeniser(self.key)
-        self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables())
+        self.references: dict[str, pa.Table] = {}
+        self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables(), self._reference)
         self.taken_at = datetime.now(UTC)
 
     def take(self) -> SnapshotReport:
@@ -370,30 +372,44 @@ class _Run:
         )
         return people
 
+    def _reference(self, name: str) -> pa.Table:
+        """Return a code list: from the previous snapshot, unless its package has changed.
+
+        The package of ICD-10-CM takes seconds and 200 MB to load: only a first snapshot needs it.
+        """
+        if name not in self.references:
+            unchanged = self._unchanged_reference(name)
+            table = pq.read_table(unchanged) if unchanged else reference_table(name)
+            self.references[name] = table
+        return self.references[name]
+
+    def _reference_digest(self, name: str) -> str:
+        contract = self.contracts["reference"].tables[name]
+        return f"{reference_versions()[name]} {contract.contract_hash}"
+
+    def _unchanged_reference(self, name: str) -> Path | None:
+        """Return the previous snapshot's file of a code list if it is sound and still holds."""
+        if self.previous is None or self.previous_lake is None:
+            return None
+        path = _path(self.contracts["reference"].tables[name], WHOLE_TABLE)
+        before = self.previous.partition("reference", name, WHOLE_TABLE)
+        known, file = self.previous.files.get(path), self.previous_lake / path
+        if before is None or known is None or before.digest != self._reference_digest(name):
+            return None
+        return file if file.is_file() and sha256_of(file) == known.sha256 else None
+
     def _write_reference(self) -> None:
         tables = self.contracts["reference"].tables
         self.tables["reference"] = {}
-        for name, version in sorted(reference_versions().items()):
+        for name in sorted(reference_versions()):
             table, path = tables[name], _path(tables[name], WHOLE_TABLE)
-            known = self.previous.files.get(path) if self.previous else None
-            before = (
-                self.previous.partition("reference", name, WHOLE_TABLE) if self.previous else None
-            )
-            digest = f"{version} {table.contract_hash}"
-            is_same = (
-                self.previous_lake is not None
-                and known is not None
-                and before is not None
-                and before.digest == digest
-                and (self.previous_lake / path).is_file()
-                and sha256_of(self.previous_lake / path) == known.sha256
-            )
-            if is_same and self.previous_lake is not None:
-                link_file(self.previous_lake / path, self.lake / path)
+            unchanged = self._unchanged_reference(name)
+            if unchanged is not None:
+                link_file(unchanged, self.lake / path)
             else:
-                write_table(self.lake / path, reference_table(name).cast(table.lake_schema))
+                write_table(self.lake / path, self._reference(name).cast(table.lake_schema))
             self.files[path] = describe_file(self.lake / path)
-            rows = self.files[path].rows
+            rows, digest = self.files[path].rows, self._reference_digest(name)
             self.tables["reference"][name] = {WHOLE_TABLE: Partition(rows, 0, digest)}
 
     def _write_quality(self) -> None:

@@ -78,7 +78,7 @@ def main(home: Path, rows: int | None) -> list[str]:
     ratio = measure.ratio([one.wall for one in snapshots], [one.wall for one in floors])
     ours, theirs = measure.middle(snapshots), measure.middle(floors)
     return [
-        f"{rows:,} rows, {len(table.read_columns)} columns read, {REPETITIONS} runs of each in turn",
+        f"{rows:,} rows, {len(table.read_columns)} columns, {REPETITIONS} runs of each in turn",
         f"fetch every value with Python's sqlite3: {theirs.wall:.2f} s",
         f"snapshot, whole process:                 {ours.wall:.2f} s, peak {ours.peak_mb:.0f} MB; "
         f"ratio {ratio}; {ours.wall * 1e6 / rows:.1f} s per million rows",

@@ -13,7 +13,9 @@ import click
 from benchmarks import measure
 from benchmarks.postgres import Skipped
 
-NAMES = ("snapshot_postgres", "snapshot_sqlite", "ed_returns")
+NAMES = ("snapshot_postgres", "snapshot_sqlite", "ed_returns", "ontario")
+# A quarter of an hour long: only where it is asked for.
+LONG = frozenset({"ontario"})
 
 
 @click.command()
@@ -25,9 +27,9 @@ NAMES = ("snapshot_postgres", "snapshot_sqlite", "ed_returns")
     help="Keep what was planted under this directory and use it again.",
 )
 def main(names: tuple[str, ...], rows: int | None, home: Path | None) -> None:
-    """Run the named benchmarks, or all of them."""
+    """Run the named benchmarks, or all but the long ones."""
     click.echo(measure.machine())
-    for name in names or NAMES:
+    for name in names or [name for name in NAMES if name not in LONG]:
         kept = home / name if home else None
         directory = kept or Path(tempfile.mkdtemp(prefix="scutari-benchmark-"))
         directory.mkdir(parents=True, exist_ok=True)

@@ -22,8 +22,7 @@ newest_feed as (
 ),
 
 known as (
-    select
-        least(cast(snapshots.taken_at as date), newest_feed.last_whole_day_on) as until_on
+    select least(cast(snapshots.taken_at as date), newest_feed.last_whole_day_on) as until_on
     from snapshots
     cross join newest_feed
 ),

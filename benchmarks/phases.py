@@ -103,23 +103,15 @@ def lines(output: str) -> list[str]:
 
 
 def main(home: Path, *options: str) -> None:
-    """Take a snapshot of the installation at ``home``, every partition read."""
+    """Take a snapshot of the installation at ``home``."""
     from extract.snapshot import take_snapshot  # noqa: PLC0415
-    from governance.settings import PROJECT_ROOT, load_settings  # noqa: PLC0415
+    from governance.settings import load_settings  # noqa: PLC0415
 
-    if "--imports" in options:
-        from extract.codes import load_code_sets  # noqa: PLC0415
-        from extract.contract_files import load_contracts  # noqa: PLC0415
-        from extract.sources import postgres, sqlite  # noqa: F401, PLC0415
-
-        tables = load_contracts(PROJECT_ROOT)["ehr"].tables.values()
-        load_code_sets(PROJECT_ROOT, tables)
-        return
     clock = Clock()
     if "--phases" in options:
         _instrument(clock)
     begun = time.perf_counter()
-    take_snapshot(load_settings(home), full=True)
+    take_snapshot(load_settings(home), full="--full" in options)
     total = time.perf_counter() - begun
     print(json.dumps({"total": total, "wall": clock.wall, "cpu": clock.cpu}))
 

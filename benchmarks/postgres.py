@@ -85,11 +85,14 @@ from (
 """
 
 
+def plant_tables(on: Server) -> None:
+    """Make the tables of the record system, all empty."""
+    on.execute(*(postgres_ddl(table) for table in TABLES["ehr"].values()))
+
+
 def plant_visits(on: Server, rows: int) -> None:
-    """Make the tables of the record system, all empty but for three years of ED visits."""
+    """Fill three years of ED visits."""
     on.execute(
-        "set client_min_messages = warning",
-        *(postgres_ddl(table) for table in TABLES["ehr"].values()),
         _VISITS.format(rows=rows),
         "create index on ed_visits (arrived_at)",
         "vacuum (analyze) ed_visits",

@@ -8,21 +8,16 @@ and the next run wipes what was left lying.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import hmac
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -30,7 +25,7 @@ from extract.codes import CodeSets, code_sets_digest, load_code_sets
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
-from extract.identity.tokens import KEY_FILE, Tokeniser, derive_key, key_id, load_or_create_key
+from extract.identity.tokens import Tokeniser, derive_key, key_id
 from extract.identity.vault import CURRENT as VAULT_CURRENT
 from extract.identity.vault import VERSIONS, Linked, current_version, link_registrations
 from extract.lake import (
@@ -42,7 +37,6 @@ from extract.lake import (
     current_directory,
     read_manifest,
     sha256_of,
-    snapshot_ids,
     switch,
     sync,
     write_manifest,
@@ -53,22 +47,17 @@ from extract.reference import reference_table, reference_versions
 from extract.report import SnapshotReport, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
+from extract.zones import QUARANTINE, explained, installation_key, locked, new_id, sweep
 from governance.errors import (
-    KeyFileError,
     ReconciliationError,
     SettingsError,
-    SnapshotError,
     SourceError,
 )
 from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
 
 Progress = Callable[[str], None]
 
-LOCK_FILE = ".snapshot.lock"
-KEY_ID_FILE = "token.key.id"
-QUARANTINE = "quarantine"
 FAULTS_NAMED = 5
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def take_snapshot(
@@ -91,14 +80,14 @@ def take_snapshot(
     """
     contracts = load_contracts(PROJECT_ROOT)
     operational = _configured(settings, contracts)
-    with _locked(settings), _explained(settings):
-        _sweep(settings)
-        key = _installation_key(settings)
+    with locked(settings), explained(settings):
+        sweep(settings)
+        key = installation_key(settings)
         run = _Run(settings, contracts, operational, key, full=full, progress=progress)
         try:
             return run.take()
         finally:
-            _sweep(settings)
+            sweep(settings)
 
 
 def _configured(
@@ -113,70 +102,6 @@ def _configured(
             f"{strangers[0]}/_{strangers[0]}__sources.yml or remove it."
         )
     return {name: operational[name] for name in settings.sources}
-
-
-@contextlib.contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
-    settings.lake.mkdir(parents=True, exist_ok=True)
-    for zone in (settings.vault, settings.restricted):
-        zone.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (settings.lake / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SnapshotError(
-                f"Another snapshot is being taken into {settings.lake}: wait until it has ended."
-            ) from None
-        yield
-
-
-@contextlib.contextmanager
-def _explained(settings: Settings) -> Iterator[None]:
-    """Say in one sentence what kept the snapshot from being written."""
-    try:
-        yield
-    except OSError as error:
-        what = "the disk is full" if error.errno in _FULL_DISK else type(error).__name__
-        raise SnapshotError(
-            f"The snapshot could not be written under {settings.home} ({what}): the last good one "
-            "stays current; free space or mend the directory and run `scutari snapshot` again."
-        ) from None
-    except duckdb.Error as error:
-        raise SnapshotError(
-            f"Registrations could not be linked in {settings.vault} ({type(error).__name__}): the "
-            "last good snapshot stays current; check free memory and disk space."
-        ) from None
-
-
-def _sweep(settings: Settings) -> None:
-    """Remove what an unfinished run left, in every zone."""
-    folders = [settings.lake, settings.vault / VERSIONS, settings.restricted / QUARANTINE]
-    for folder in folders:
-        for path in folder.glob(".*.tmp"):
-            shutil.rmtree(path)
-    whole = set(snapshot_ids(settings.lake))
-    quarantine = settings.restricted / QUARANTINE
-    for path in quarantine.iterdir() if quarantine.is_dir() else ():
-        if path.name not in whole:
-            shutil.rmtree(path)
-    shutil.rmtree(settings.restricted / "spill" / "extract", ignore_errors=True)
-
-
-def _installation_key(settings: Settings) -> bytes:
-    named = settings.vault / KEY_ID_FILE
-    used = named.read_text(encoding="utf-8").strip() if named.is_file() else None
-    is_first = used is None and not snapshot_ids(settings.lake)
-    key = load_or_create_key(settings.vault, allow_create=is_first)
-    if used is None:
-        named.write_text(key_id(key) + "\n", encoding="utf-8")
-        sync(named)
-    elif used != key_id(key):
-        raise KeyFileError(
-            f"The token key {settings.vault / KEY_FILE} is not the one this installation was "
-            "filled with: restore that one from the backup; with another, every record would get "
-            "another token."
-        )
-    return key
 
 
 @dataclass
@@ -195,7 +120,7 @@ class _Run:
     linked: int = 0
 
     def __post_init__(self) -> None:
-        self.snapshot_id = _new_id(self.settings)
+        self.snapshot_id = new_id(self.settings)
         name = f".{self.snapshot_id}.tmp"
         self.lake = self.settings.lake / name
         self.vault = self.settings.vault / VERSIONS / name
@@ -471,15 +396,6 @@ class _Run:
             people=people,
             checks=tuple(self.checks),
         )
-
-
-def _new_id(settings: Settings) -> str:
-    """Return a name from the clock that no snapshot has yet and that sorts after all of them."""
-    moment = datetime.now(UTC)
-    taken = snapshot_ids(settings.lake)
-    while (name := moment.strftime("%Y%m%dT%H%M%SZ")) in taken:
-        moment += timedelta(seconds=1)
-    return name
 
 
 def _path(table: TableContract, period: str) -> str:

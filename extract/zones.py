@@ -1,0 +1,106 @@
+"""The zones of an installation while a snapshot is taken: one at a time, clean, under one key."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+
+from extract.identity.tokens import KEY_FILE, key_id, load_or_create_key
+from extract.identity.vault import VERSIONS
+from extract.lake import snapshot_ids, sync
+from governance.errors import KeyFileError, SnapshotError
+from governance.settings import Settings
+
+LOCK_FILE = ".snapshot.lock"
+KEY_ID_FILE = "token.key.id"
+QUARANTINE = "quarantine"
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Make the zones and hold them for one snapshot.
+
+    Raises:
+        SnapshotError: another one is being taken.
+    """
+    settings.lake.mkdir(parents=True, exist_ok=True)
+    for zone in (settings.vault, settings.restricted):
+        zone.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.lake / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SnapshotError(
+                f"Another snapshot is being taken into {settings.lake}: wait until it has ended."
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def explained(settings: Settings) -> Iterator[None]:
+    """Say in one sentence what kept the snapshot from being written."""
+    try:
+        yield
+    except OSError as error:
+        what = "the disk is full" if error.errno in _FULL_DISK else type(error).__name__
+        raise SnapshotError(
+            f"The snapshot could not be written under {settings.home} ({what}): the last good one "
+            "stays current; free space or mend the directory and run `scutari snapshot` again."
+        ) from None
+    except duckdb.Error as error:
+        raise SnapshotError(
+            f"Registrations could not be linked in {settings.vault} ({type(error).__name__}): the "
+            "last good snapshot stays current; check free memory and disk space."
+        ) from None
+
+
+def sweep(settings: Settings) -> None:
+    """Remove what an unfinished run left, in every zone."""
+    folders = [settings.lake, settings.vault / VERSIONS, settings.restricted / QUARANTINE]
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            shutil.rmtree(path)
+    whole = set(snapshot_ids(settings.lake))
+    quarantine = settings.restricted / QUARANTINE
+    for path in quarantine.iterdir() if quarantine.is_dir() else ():
+        if path.name not in whole:
+            shutil.rmtree(path)
+    shutil.rmtree(settings.restricted / "spill" / "extract", ignore_errors=True)
+
+
+def installation_key(settings: Settings) -> bytes:
+    """Return the token key, made on the first run; the vault remembers which one it was.
+
+    Raises:
+        KeyFileError: it is missing, open to others, or another than before.
+    """
+    named = settings.vault / KEY_ID_FILE
+    used = named.read_text(encoding="utf-8").strip() if named.is_file() else None
+    is_first = used is None and not snapshot_ids(settings.lake)
+    key = load_or_create_key(settings.vault, allow_create=is_first)
+    if used is None:
+        named.write_text(key_id(key) + "\n", encoding="utf-8")
+        sync(named)
+    elif used != key_id(key):
+        raise KeyFileError(
+            f"The token key {settings.vault / KEY_FILE} is not the one this installation was "
+            "filled with: restore that one from the backup; with another, every record would get "
+            "another token."
+        )
+    return key
+
+
+def new_id(settings: Settings) -> str:
+    """Return a name from the clock that no snapshot has yet and that sorts after all of them."""
+    moment = datetime.now(UTC)
+    taken = snapshot_ids(settings.lake)
+    while (name := moment.strftime("%Y%m%dT%H%M%SZ")) in taken:
+        moment += timedelta(seconds=1)
+    return name

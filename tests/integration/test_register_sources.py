@@ -122,3 +122,10 @@ def test_empty_lake_is_allowed_by_name_only(home: Path, target_path: Path) -> No
     run = build(home, target_path, "--vars", "allow_empty_lake: true")
     assert run.exit_code == 0
     assert hospitals_of(home) == []
+
+
+def test_a_home_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
+    run = run_dbt(tmp_path / "absent", tmp_path / "target", "build")
+    assert run.exit_code != 0
+    assert f"There is no directory {tmp_path / 'absent'}: set SCUTARI_HOME" in run.output
+    assert "Traceback" not in run.output

@@ -25,7 +25,7 @@ from extract.identity.tokens import Tokeniser
 from extract.sources.base import EXACT, RawBatch, exact_number
 
 # Changing a rule below changes what a file holds: raise it, and every partition is written anew.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 MISTYPED = "mistyped"
 INEXACT = "inexact"
@@ -52,7 +52,8 @@ QUARANTINE_SCHEMA = pa.schema(
 
 _UTC = pa.timestamp("us", tz="UTC")
 _LOCAL = pa.timestamp("us")
-_OFFSET = r"[T ]\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
+# Longer than the longest decimal that fits (38 digits, sign and point), or with an exponent.
+_UNSAFE_DECIMAL = r"(?s)[eE]|.{41}"
 _LOCAL_INSTANT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
 
 Mask = npt.NDArray[np.bool_]
@@ -231,10 +232,11 @@ class Converter:
     ) -> None:
         tally.dropped += int(dropped.sum())
         tally.rows += int((~dropped).sum())
-        lowest, highest = _extremes(values[self._table.primary_key])
+        names = raw.rows.schema.names
+        # As the database has it: a key that did not fit is part of the range there too.
+        lowest, highest = _extremes(raw.rows.column(names.index(self._table.primary_key)))
         tally.key_minimum = _least(tally.key_minimum, lowest, min)
         tally.key_maximum = _least(tally.key_maximum, highest, max)
-        names = raw.rows.schema.names
         misfits = {(m.column, m.row) for m in raw.misfits}
         for column in self._table.lake_columns:
             name = column.name
@@ -340,7 +342,8 @@ def _integers(array: pa.Array, kind: pa.DataType, faults: Faults) -> pa.Array:
 
 
 def _decimals(array: pa.Array, kind: pa.Decimal128Type, faults: Faults) -> pa.Array:
-    read, failed = _each_that_can(array, lambda part: pc.cast(part, kind), kind)
+    plain = _written_out(array, kind) if pa.types.is_string(array.type) else array
+    read, failed = _each_that_can(plain, lambda part: pc.cast(part, kind), kind)
     if failed is not None:
         numbers = np.zeros(len(array), dtype=np.bool_)
         for row in np.flatnonzero(failed).tolist():
@@ -348,6 +351,26 @@ def _decimals(array: pa.Array, kind: pa.Decimal128Type, faults: Faults) -> pa.Ar
         _add(faults, INEXACT, failed & numbers)
         _add(faults, MISTYPED, failed & ~numbers)
     return read
+
+
+def _written_out(array: pa.Array, kind: pa.Decimal128Type) -> pa.Array:
+    """Write out the decimals that Arrow must not read, and put no number for what does not fit.
+
+    Of a great negative exponent Arrow makes 0.00, or the process ends.
+    """
+    unsafe = pc.fill_null(pc.match_substring_regex(array, _UNSAFE_DECIMAL), False)
+    if not pc.any(unsafe).as_py():
+        return array
+    texts = array.to_pylist()
+    for row in np.flatnonzero(unsafe.to_numpy(zero_copy_only=False)).tolist():
+        number = exact_number(texts[row])
+        scaled = None if number is None else number.scaleb(kind.scale, EXACT)
+        texts[row] = "no number that fits"
+        if scaled is None or scaled.copy_abs() >= 10**kind.precision:
+            continue
+        if scaled == scaled.to_integral_value(context=EXACT):
+            texts[row] = f"{Decimal(int(scaled)).scaleb(-kind.scale, EXACT):f}"
+    return pa.array(texts, pa.string())
 
 
 def _each_that_can(

@@ -25,7 +25,8 @@ NO_PERIOD = "none"
 # Enough for every number a text can hold; sums are exact.
 EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+# Zeros before an exponent mean nothing, and digits of other scripts are no digits to a database.
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?0*[0-9]{1,3})?")
 
 
 def exact_number(text: str) -> Decimal | None:

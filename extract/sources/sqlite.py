@@ -80,6 +80,7 @@ class SqliteSource:
             # Bytes, so that text which is no UTF-8 arrives and can be set aside.
             connection.text_factory = bytes
             connection.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]
+            connection.create_function("utf8", 1, _utf8, deterministic=True)
             connection.execute("pragma temp_store = file")
             connection.execute("begin")
             # The transaction holds a state of the file only from its first read on.
@@ -175,10 +176,7 @@ class SqliteSource:
         return f"from {pages} cross join {name} on t.rowid = p.row where p.period = ?", [period]
 
     def _profile_period(self, table: TableContract, period: str) -> PartitionProfile:
-        kind = "text" if table.key.source_type == "string" else "integer"
-        key = f"t.{_quoted(table.primary_key)}"
-        # SQLite orders any text after any number: only keys of the declared type are compared.
-        key = f"case when typeof({key}) = '{kind}' then {key} end collate binary"
+        key = _fitting_key(table)
         nulls = [column.name for column in table.lake_columns]
         sums = [column.name for column in table.lake_columns if column.is_summed]
         wanted = ["count(*)", f"min({key})", f"max({key})", _cursor_state(table)]
@@ -203,7 +201,7 @@ class SqliteSource:
             sums={
                 n: Decimal((total or b"0").decode()) for n, total in zip(sums, totals, strict=True)
             },
-            cursor_state=state.decode() if state is not None else "",
+            cursor_state=_text(state) if state is not None else "",
         )
 
     def _duplicate_keys(self, table: TableContract) -> int:
@@ -252,6 +250,23 @@ class _ExactSum:
         return str(self.total)
 
 
+def _utf8(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _fitting_key(table: TableContract) -> str:
+    """The primary key where it is of the declared type; SQLite orders any text after any number."""
+    key = f"t.{_quoted(table.primary_key)}"
+    if table.key.source_type != "string":
+        return f"case when typeof({key}) = 'integer' then {key} end"
+    # What is read knows a text from a blob as little as from bytes that are no UTF-8.
+    fits = f"typeof({key}) in ('text', 'blob')"
+    return f"case when {fits} then utf8(cast({key} as blob)) end collate binary"
+
+
 def _cursor_state(table: TableContract) -> str:
     if table.cursor is None:
         return "''"
@@ -288,7 +303,11 @@ def _can_hold(declared: str, source_type: str) -> bool:
 
 
 def _key(value: int | bytes | None) -> int | str | None:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
 
 
 def _batch(columns: Sequence[ColumnContract], rows: list[tuple[Any, ...]]) -> RawBatch:
@@ -326,8 +345,8 @@ def _one_by_one(
         fits, read = _fitting(value, wire)
         kept.append(read)
         if not fits:
-            raw = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
-            misfits.append(Misfit(row, name, str(raw)))
+            raw = _text(value) if isinstance(value, bytes) else str(value)
+            misfits.append(Misfit(row, name, raw))
     return pa.array(kept, wire)
 
 

@@ -12,32 +12,23 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.contracts import ColumnContract, TableContract
 from extract.identity.tokens import Tokeniser
 from extract.sources.base import EXACT, RawBatch, exact_number
+from extract.values import Faults, Mask, add_fault, read_values
 
-# Changing a rule below changes what a file holds: raise it, and every partition is written anew.
+# Changing a rule here or in values.py changes what a file holds: raise it, and every partition is
+# written anew.
 RULES_VERSION = 2
 
-MISTYPED = "mistyped"
-INEXACT = "inexact"
-OUT_OF_RANGE = "out_of_range"
-NO_UTC_OFFSET = "no_utc_offset"
-NONEXISTENT_TIME = "nonexistent_local_time"
-AMBIGUOUS_TIME = "ambiguous_local_time"
 UNKNOWN_CODE = "unknown_code"
 NULL_KEY = "null_key"
-
-EARLIEST = date(1850, 1, 1)
-LATEST = date(2300, 1, 1)
 
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -49,15 +40,6 @@ QUARANTINE_SCHEMA = pa.schema(
         ("raw_row", pa.string()),
     ]
 )
-
-_UTC = pa.timestamp("us", tz="UTC")
-_LOCAL = pa.timestamp("us")
-# Longer than the longest decimal that fits (38 digits, sign and point), or with an exponent.
-_UNSAFE_DECIMAL = r"(?s)[eE]|.{41}"
-_LOCAL_INSTANT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
-
-Mask = npt.NDArray[np.bool_]
-Faults = dict[str, Mask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +118,11 @@ class Converter:
 
     def _column(self, column: ColumnContract, array: pa.Array, faults: Faults) -> pa.Array:
         """Return a column in its lake type (a key: still raw); add where it does not fit."""
-        kind = column.source_type
-        if kind == "timestamp":
-            array = _instants(array, column.time_zone, faults)
-        elif kind == "date":
-            array = _dates(array, faults)
-        elif kind == "boolean":
-            array = _booleans(array, faults)
-        elif kind.startswith("decimal"):
-            array = _decimals(array, pa.decimal128(*_precision(kind)), faults)
-        elif kind in ("int", "bigint"):
-            array = _integers(array, pa.int32() if kind == "int" else pa.int64(), faults)
+        array = read_values(array, column.source_type, column.time_zone, faults)
         if column.name == self._table.primary_key:
             explained = [*faults.values()]
             absent = array.is_null().to_numpy(zero_copy_only=False)
-            _add(faults, NULL_KEY, absent & ~np.any([absent & False, *explained], axis=0))
+            add_fault(faults, NULL_KEY, absent & ~np.any([absent & False, *explained], axis=0))
         if column.is_key:
             return array
         if column.data_type == "string" and not pa.types.is_string(array.type):
@@ -166,12 +138,12 @@ class Converter:
             fits = pc.match_substring_regex(known, f"^(?:{column.code_pattern})$")
         else:
             if column.code_system == "icd10cm":
-                known = pc.utf8_upper(pc.replace_substring(known, ".", ""))
+                known = pc.ascii_upper(pc.replace_substring(known, ".", ""))
             fits = pc.is_in(known, value_set=self._codes[column.code_system or ""])
         if pc.all(fits).as_py() in (True, None):
             return array
         bad = pc.fill_null(pc.invert(pc.take(fits, encoded.indices)), False)
-        _add(faults, UNKNOWN_CODE, bad.to_numpy(zero_copy_only=False))
+        add_fault(faults, UNKNOWN_CODE, bad.to_numpy(zero_copy_only=False))
         return pc.if_else(bad, pa.scalar(None, array.type), array)
 
     def _lake(
@@ -237,7 +209,7 @@ class Converter:
         lowest, highest = _extremes(raw.rows.column(names.index(self._table.primary_key)))
         tally.key_minimum = _least(tally.key_minimum, lowest, min)
         tally.key_maximum = _least(tally.key_maximum, highest, max)
-        misfits = {(m.column, m.row) for m in raw.misfits}
+        texts = {(m.column, m.row): m.raw for m in raw.misfits}
         for column in self._table.lake_columns:
             name = column.name
             bad = np.zeros(len(dropped), dtype=np.bool_)
@@ -247,174 +219,19 @@ class Converter:
             if dropped.any():
                 absent = source.is_null().to_numpy(zero_copy_only=False).copy()
                 for row in np.flatnonzero(absent & dropped).tolist():
-                    absent[row] = (name, row) not in misfits
+                    absent[row] = (name, row) not in texts
                 tally.dropped_nulls[name] += int((absent & dropped).sum())
             tally.emptied[name] += int((bad & ~dropped).sum())
             if column.is_summed:
                 total = EXACT.add(tally.sums[name], _sum(values[name]))
-                texts = {(m.column, m.row): m.raw for m in raw.misfits}
                 for row in np.flatnonzero(bad).tolist():
                     number = exact_number(_raw_text(raw, texts, name, row) or "")
                     total = EXACT.add(total, number or Decimal(0))
                 tally.sums[name] = total
 
 
-def _instants(array: pa.Array, zone: str | None, faults: Faults) -> pa.Array:
-    if pa.types.is_string(array.type):
-        array = _texts_to_instants(array, zone, faults)
-    elif array.type == _LOCAL:
-        array = _in_zone(array, zone, faults) if zone else _emptied(array, faults, NO_UTC_OFFSET)
-    array = array.cast(_UTC)
-    low, high = (
-        int(datetime(d.year, d.month, d.day, tzinfo=UTC).timestamp()) * 1_000_000
-        for d in (EARLIEST, LATEST)
-    )
-    return _within(array, array.view(pa.int64()), low, high, faults)
-
-
-def _texts_to_instants(array: pa.Array, zone: str | None, faults: Faults) -> pa.Array:
-    read, failed = _each_that_can(array, lambda part: pc.cast(part, _UTC), _UTC)
-    if failed is None:
-        return read
-    without = pc.fill_null(pc.match_substring_regex(array, _LOCAL_INSTANT), False)
-    local = without.to_numpy(zero_copy_only=False) & failed
-    if not local.any():
-        _add(faults, MISTYPED, failed)
-        return read
-    texts = pc.if_else(pa.array(local), array, pa.scalar(None, pa.string()))
-    clocks, unreadable = _each_that_can(texts, lambda part: pc.cast(part, _LOCAL), _LOCAL)
-    if unreadable is not None:
-        local &= ~unreadable
-    _add(faults, MISTYPED, failed & ~local)
-    if zone is None:
-        _add(faults, NO_UTC_OFFSET, local)
-        return read
-    return pc.coalesce(read, _in_zone(clocks, zone, faults))
-
-
-def _in_zone(clocks: pa.Array, zone: str, faults: Faults) -> pa.Array:
-    """Read a local clock; an hour that the clocks skip or pass twice fits no single instant."""
-    early = pc.assume_timezone(clocks, zone, ambiguous="earliest", nonexistent="earliest")
-    late = pc.assume_timezone(clocks, zone, ambiguous="latest", nonexistent="earliest")
-    later = pc.assume_timezone(clocks, zone, ambiguous="earliest", nonexistent="latest")
-    twice = pc.fill_null(pc.not_equal(early, late), False)
-    never = pc.fill_null(pc.not_equal(early, later), False)
-    _add(faults, AMBIGUOUS_TIME, twice.to_numpy(zero_copy_only=False))
-    _add(faults, NONEXISTENT_TIME, never.to_numpy(zero_copy_only=False))
-    bad = pc.or_(twice, never)
-    return pc.if_else(bad, pa.scalar(None, _UTC), early.cast(_UTC))
-
-
-def _dates(array: pa.Array, faults: Faults) -> pa.Array:
-    kind = pa.date32()
-    if pa.types.is_string(array.type):
-        array, failed = _each_that_can(array, lambda part: pc.cast(part, kind), kind)
-        if failed is not None:
-            _add(faults, MISTYPED, failed)
-    epoch = date(1970, 1, 1)
-    low, high = ((bound - epoch).days for bound in (EARLIEST, LATEST))
-    return _within(array, array.view(pa.int32()), low, high, faults)
-
-
-def _within(array: pa.Array, numbers: pa.Array, low: int, high: int, faults: Faults) -> pa.Array:
-    extremes = pc.min_max(numbers)
-    least, greatest = extremes["min"].as_py(), extremes["max"].as_py()
-    if least is None or (least >= low and greatest <= high):
-        return array
-    bad = pc.fill_null(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)), False)
-    _add(faults, OUT_OF_RANGE, bad.to_numpy(zero_copy_only=False))
-    return pc.if_else(bad, pa.scalar(None, array.type), array)
-
-
-def _booleans(array: pa.Array, faults: Faults) -> pa.Array:
-    if pa.types.is_boolean(array.type):
-        return array
-    bad = pc.fill_null(pc.invert(pc.or_(pc.equal(array, 0), pc.equal(array, 1))), False)
-    _add(faults, MISTYPED, bad.to_numpy(zero_copy_only=False))
-    return pc.if_else(bad, pa.scalar(None, pa.bool_()), pc.equal(array, 1))
-
-
-def _integers(array: pa.Array, kind: pa.DataType, faults: Faults) -> pa.Array:
-    read, failed = _each_that_can(array, lambda part: pc.cast(part, kind), kind)
-    if failed is not None:
-        _add(faults, OUT_OF_RANGE, failed)
-    return read
-
-
-def _decimals(array: pa.Array, kind: pa.Decimal128Type, faults: Faults) -> pa.Array:
-    plain = _written_out(array, kind) if pa.types.is_string(array.type) else array
-    read, failed = _each_that_can(plain, lambda part: pc.cast(part, kind), kind)
-    if failed is not None:
-        numbers = np.zeros(len(array), dtype=np.bool_)
-        for row in np.flatnonzero(failed).tolist():
-            numbers[row] = exact_number(str(array[row].as_py())) is not None
-        _add(faults, INEXACT, failed & numbers)
-        _add(faults, MISTYPED, failed & ~numbers)
-    return read
-
-
-def _written_out(array: pa.Array, kind: pa.Decimal128Type) -> pa.Array:
-    """Write out the decimals that Arrow must not read, and put no number for what does not fit.
-
-    Of a great negative exponent Arrow makes 0.00, or the process ends.
-    """
-    unsafe = pc.fill_null(pc.match_substring_regex(array, _UNSAFE_DECIMAL), False)
-    if not pc.any(unsafe).as_py():
-        return array
-    texts = array.to_pylist()
-    for row in np.flatnonzero(unsafe.to_numpy(zero_copy_only=False)).tolist():
-        number = exact_number(texts[row])
-        scaled = None if number is None else number.scaleb(kind.scale, EXACT)
-        texts[row] = "no number that fits"
-        if scaled is None or scaled.copy_abs() >= 10**kind.precision:
-            continue
-        if scaled == scaled.to_integral_value(context=EXACT):
-            texts[row] = f"{Decimal(int(scaled)).scaleb(-kind.scale, EXACT):f}"
-    return pa.array(texts, pa.string())
-
-
-def _each_that_can(
-    array: pa.Array, read: Callable[[pa.Array], pa.Array], kind: pa.DataType
-) -> tuple[pa.Array, Mask | None]:
-    """Convert what can be; return nulls and a mask for the rest, found by halving."""
-    try:
-        return read(array), None
-    except pa.ArrowInvalid:
-        pass
-    failed = np.zeros(len(array), dtype=np.bool_)
-    parts: list[pa.Array] = []
-    todo = [(0, len(array))]
-    while todo:
-        start, length = todo.pop()
-        try:
-            parts.append(read(array.slice(start, length)))
-        except pa.ArrowInvalid:
-            if length == 1:
-                failed[start] = True
-                parts.append(pa.nulls(1, kind))
-            else:
-                half = length // 2
-                todo += [(start + half, length - half), (start, half)]
-    return pa.concat_arrays(parts), failed
-
-
-def _emptied(array: pa.Array, faults: Faults, reason: str) -> pa.Array:
-    _add(faults, reason, array.is_valid().to_numpy(zero_copy_only=False))
-    return pa.nulls(len(array), array.type)
-
-
-def _add(faults: Faults, reason: str, mask: Mask) -> None:
-    if mask.any():
-        faults[reason] = mask | faults[reason] if reason in faults else mask.copy()
-
-
 def _filtered(array: pa.Array, kept: pa.Array | None) -> pa.Array:
     return array if kept is None else array.filter(kept)
-
-
-def _precision(kind: str) -> tuple[int, int]:
-    precision, scale = kind.removeprefix("decimal(").removesuffix(")").split(",")
-    return int(precision), int(scale)
 
 
 def _sum(array: pa.Array) -> Decimal:

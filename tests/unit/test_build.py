@@ -20,7 +20,6 @@ GREEN = {
     "model.scutari.dim_patients": "success",
     "test.scutari.unique_dim_patients_person_key.0a1b2c": "pass",
     "test.scutari.few_rows.1a1b2c": "warn",
-    "unit_test.scutari.dim_patients.latest_wins": "pass",
     "seed.scutari.sex": "success",
 }
 
@@ -72,7 +71,7 @@ def test_green_build_is_recorded_for_its_snapshot(
 ) -> None:
     dbt = fake(monkeypatch, settings, GREEN)
     result = run_build(settings)
-    assert (result.snapshot_id, result.models_count, result.tests_count) == (SNAPSHOT, 2, 3)
+    assert (result.snapshot_id, result.models_count, result.tests_count) == (SNAPSHOT, 2, 2)
     record = read_record(settings)
     assert record.snapshot_id == SNAPSHOT
     assert record.models == ["dim_patients", "publication_gate"]
@@ -88,7 +87,6 @@ def test_green_build_is_recorded_for_its_snapshot(
         {"test.scutari.unique_dim_patients_person_key.0a1b2c": "fail"},
         {"model.scutari.dim_patients": "error"},
         {"model.scutari.dim_patients": "skipped"},
-        {"unit_test.scutari.dim_patients.latest_wins": "error"},
     ],
 )
 def test_red_build_removes_the_record_of_the_last_green_one(

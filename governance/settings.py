@@ -11,7 +11,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from governance.errors import SettingsError
 
@@ -42,8 +42,11 @@ class SourceSettings:
             value = os.environ.get(self.dsn_env, "")
             where = f"the environment variable {self.dsn_env}"
         elif self.dsn_file is not None:
-            value = self.dsn_file.read_text().strip() if self.dsn_file.is_file() else ""
             where = f"the file {self.dsn_file}"
+            try:
+                value = self.dsn_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                value = ""
         else:
             raise SettingsError(
                 f"Source {self.name} is a PostgreSQL database without a connection string: "
@@ -51,7 +54,8 @@ class SourceSettings:
             )
         if not value:
             raise SettingsError(
-                f"Source {self.name} has no connection string: {where} is missing or empty."
+                f"Source {self.name} has no connection string: {where} is missing, empty or cannot "
+                "be read."
             )
         return value
 
@@ -126,26 +130,37 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    sources = {name: _source(home, name, body) for name, body in raw.get("sources", {}).items()}
-    if not sources:
+    unknown = set(raw) - {"synthetic", "sources"}
+    if unknown:
+        raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
+    is_synthetic = raw.get("synthetic", False)
+    if not isinstance(is_synthetic, bool):
+        raise SettingsError(f"{path} needs synthetic = true or false.")
+    tables = raw.get("sources", {})
+    if not tables or not isinstance(tables, dict):
         raise SettingsError(f"{path} names no source: add a [sources.NAME] table.")
-    return Settings(home=home, sources=sources, is_synthetic=bool(raw.get("synthetic", False)))
+    return Settings(
+        home=home,
+        sources={name: _source(home, name, body) for name, body in tables.items()},
+        is_synthetic=is_synthetic,
+    )
 
 
-def _source(home: Path, name: str, body: dict[str, Any]) -> SourceSettings:
+def _source(home: Path, name: str, body: object) -> SourceSettings:
+    where = f"[sources.{name}] in {home / SETTINGS_FILE}"
+    if not isinstance(body, dict):
+        raise SettingsError(f"{where} must be a table of settings.")
     unknown = set(body) - {"kind", "path", "dsn_env", "dsn_file", "schema"}
     if unknown:
-        raise SettingsError(
-            f"[sources.{name}] in {home / SETTINGS_FILE} has unknown settings: "
-            f"{', '.join(sorted(unknown))}."
-        )
+        raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}.")
+    for setting, value in body.items():
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{where}: {setting} must be a text in quotes.")
     kind = body.get("kind")
     if kind not in ("sqlite", "postgresql"):
-        raise SettingsError(
-            f'[sources.{name}] in {home / SETTINGS_FILE} needs kind = "sqlite" or "postgresql".'
-        )
+        raise SettingsError(f'{where} needs kind = "sqlite" or "postgresql".')
     if kind == "sqlite" and "path" not in body:
-        raise SettingsError(f"[sources.{name}] in {home / SETTINGS_FILE} needs a path.")
+        raise SettingsError(f"{where} needs a path.")
     return SourceSettings(
         name=name,
         kind=kind,

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import click
 
@@ -32,16 +32,29 @@ class _Group(click.Group):
             ctx.exit(1)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
-        except Exception as error:
-            # A library's message can hold the value it stumbled over: only its place is told.
-            frame = traceback.extract_tb(error.__traceback__)[-1]
+        except OSError as error:
+            if error.filename is None:
+                _report_defect(ctx, error)
             click.echo(
-                f"error: a defect of Scutari: {type(error).__name__} in {frame.name} "
-                f"({Path(frame.filename).name}:{frame.lineno}). What was published stays as it "
-                "was; please report this line.",
+                f"error: {error.filename}: {error.strerror}. Correct the path, its permissions or "
+                "the space on its disk; what was published stays as it was.",
                 err=True,
             )
             ctx.exit(1)
+        except Exception as error:
+            _report_defect(ctx, error)
+
+
+def _report_defect(ctx: click.Context, error: Exception) -> NoReturn:
+    # A library's message can hold the value it stumbled over: only its place is told.
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    click.echo(
+        f"error: a defect of Scutari: {type(error).__name__} in {frame.name} "
+        f"({Path(frame.filename).name}:{frame.lineno}). What was published stays as it "
+        "was; please report this line.",
+        err=True,
+    )
+    ctx.exit(1)
 
 
 Scale = Literal["default", "ontario"]

@@ -13,6 +13,7 @@ from typing import Any
 
 from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
+from ops.build import current_snapshot
 
 GATE = "release_gate"
 
@@ -30,8 +31,10 @@ def open_gate(settings: Settings, variables: Mapping[str, Any]) -> OpenGate:
     """Run ``dbt build`` up to the gate.
 
     Raises:
+        BuildError: there is no snapshot to build from.
         PublicationError: the build did not end green, or the gate was not built by it.
     """
+    current_snapshot(settings)
     # Compiled SQL and logs of a failed build may quote what they stumbled over.
     target = settings.restricted / "release_build"
     target.mkdir(parents=True, exist_ok=True)

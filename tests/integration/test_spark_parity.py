@@ -28,7 +28,7 @@ pytestmark = [
 VISITS = 1500
 # The id of the build itself.
 NOT_DATA = "build_id"
-SCHEMAS = ("intermediate", "core", "marts", "quality", "research")
+SCHEMAS = ("intermediate", "core", "marts", "quality", "research", "published")
 
 
 @pytest.fixture(scope="module")

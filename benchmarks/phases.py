@@ -87,7 +87,7 @@ def _instrument(clock: Clock) -> None:
         (partitions.ParquetFile, "close", "write"),
         (snapshot, "describe_file", "digest"),
         (snapshot, "load_code_sets", "codes"),
-        (snapshot, "reference_table", "reference"),
+        (snapshot, "reference_table_apart", "reference"),
     ):
         setattr(owner, attribute, clock.around(name, getattr(owner, attribute)))
 

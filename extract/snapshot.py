@@ -43,7 +43,7 @@ from extract.lake import (
 )
 from extract.partitions import describe_file, link_file, write_partition, write_table
 from extract.reconcile import Check, Outcome, read_footer, reconcile
-from extract.reference import reference_table, reference_versions
+from extract.reference import reference_table_apart, reference_versions
 from extract.report import SnapshotReport, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
@@ -300,11 +300,11 @@ class _Run:
     def _reference(self, name: str) -> pa.Table:
         """Return a code list: from the previous snapshot, unless its package has changed.
 
-        The package of ICD-10-CM takes seconds and 200 MB to load: only a first snapshot needs it.
+        The package of ICD-10-CM takes seconds to load: only a first snapshot needs it.
         """
         if name not in self.references:
             unchanged = self._unchanged_reference(name)
-            table = pq.read_table(unchanged) if unchanged else reference_table(name)
+            table = pq.read_table(unchanged) if unchanged else reference_table_apart(name)
             self.references[name] = table
         return self.references[name]
 

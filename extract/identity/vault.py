@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from extract.contracts import TableContract
@@ -211,9 +212,9 @@ def _make_ids(connection: duckdb.DuckDBPyConnection) -> None:
     count = int(row[0])
     digits = os.urandom(count * PERSON_KEY_BYTES).hex()
     width = 2 * PERSON_KEY_BYTES
-    offsets = pa.array(range(0, count * width + 1, width), pa.int32())
+    offsets = pa.array(np.arange(0, count * width + 1, width, dtype=np.int32))
     ids = pa.StringArray.from_buffers(count, offsets.buffers()[1], pa.py_buffer(digits.encode()))
-    new_ids = pa.table({"number": pa.array(range(count), pa.int64()), "person_key": ids})
+    new_ids = pa.table({"number": np.arange(count), "person_key": ids})
     connection.register("new_ids", new_ids)
 
 

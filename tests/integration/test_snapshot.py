@@ -81,8 +81,7 @@ def lists() -> Iterator[None]:
     """Reading ICD-10-CM takes longer than a whole snapshot of a few rows: read it once."""
     with pytest.MonkeyPatch.context() as patch:
         cached = cache(reference_table)
-        patch.setattr(codes, "reference_table", cached)
-        patch.setattr(snapshot, "reference_table", cached)
+        patch.setattr(snapshot, "reference_table_apart", cached)
         yield
 
 
@@ -218,12 +217,12 @@ def test_an_edited_manifest_stops_the_next_night_with_one_sentence(settings: Set
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from extract import codes, snapshot
+from extract import snapshot
 from extract.snapshot import take_snapshot
 from governance.settings import load_settings
 import pyarrow as pa
 lists = {"icd10cm": pa.table({"code": ["I214"]})}
-codes.reference_table = lambda name: lists[name]
+snapshot.reference_table_apart = lambda name: lists[name]
 snapshot.reference_versions = dict
 point, count = sys.argv[2], int(sys.argv[3])
 def die(*_):

@@ -35,7 +35,7 @@ def test_packages_are_read_once_and_again_only_when_they_change(
 ) -> None:
     settings = settings_of(tmp_path)
     first = snapshot.take_snapshot(settings).snapshot_id
-    monkeypatch.setattr(snapshot, "reference_table", refuse)
+    monkeypatch.setattr(snapshot, "reference_table_apart", refuse)
     second = snapshot.take_snapshot(settings).snapshot_id
     for name in reference_versions():
         files = [
@@ -59,6 +59,6 @@ def test_a_list_that_was_changed_on_disk_is_not_taken_over(
     first = snapshot.take_snapshot(settings).snapshot_id
     file = settings.lake / first / "reference" / "icd10cm" / "all.parquet"
     file.write_bytes(file.read_bytes() + b"x")
-    monkeypatch.setattr(snapshot, "reference_table", refuse)
+    monkeypatch.setattr(snapshot, "reference_table_apart", refuse)
     with pytest.raises(AskedError):
         snapshot.take_snapshot(settings)

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def main(home: Path, rows: int | None) -> list[str]:
         _line("bare DuckDB query", bare, bare),
         _line("pandas", pandas, bare),
         _line("the same query in PostgreSQL", servers, bare),
-        _line("dbt models, execution", models, bare),
+        _line("dbt, first to last model", models, bare),
         _line("dbt build, whole process", builds, bare),
     ]
 
@@ -107,7 +108,7 @@ def _duckdb(lake: Path, query: str) -> Rows:
 
 
 def _dbt(home: Path) -> tuple[float, float, Rows]:
-    """Build the mart and all it needs; seconds of the process and of the models in it."""
+    """Build the mart and all it needs; seconds of the process, and from first to last model."""
     target = home / "dbt-benchmark"
     run = measure.run(
         [sys.executable, "-m", "dbt.cli.main", "--quiet", "build", *_SELECTED],
@@ -122,7 +123,14 @@ def _dbt(home: Path) -> tuple[float, float, Rows]:
         },
     )
     results = json.loads((target / "run_results.json").read_text("utf-8"))["results"]
-    inside = sum(one["execution_time"] for one in results if one["unique_id"].startswith("model."))
+    steps = [
+        datetime.fromisoformat(step[end])
+        for one in results
+        if one["unique_id"].startswith("model.")
+        for step in one["timing"]
+        for end in ("started_at", "completed_at")
+    ]
+    inside = (max(steps) - min(steps)).total_seconds()
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         return run.wall, inside, connection.execute(_HEADLINE).fetchall()
 

@@ -84,19 +84,32 @@ def leg_outcomes(history: History) -> list[Row]:
                 "is_death": rule.get("is_death", "false") == "true",
                 "arrived_at": first.arrived_at,
                 "departed_at": history.departed_at(key),
+                "arrived_month_on": first.month_on,
             }
         )
     return rows
 
 
-def legs_in_stays(history: History) -> list[Row]:
-    """Rows of int_ed_legs__stays."""
+def followed_legs(history: History) -> list[Row]:
+    """Rows of int_ed_legs__follow_up."""
     return [
         {
-            "leg_key": leg,
-            "stay_key": stay,
-            "is_last_leg": leg == history.stay(stay)[-1],
+            **{name: value for name, value in row.items() if name != "is_death"},
+            "follow_up_seconds": history.follow_up_seconds(str(row["leg_key"])),
         }
+        for row in leg_outcomes(history)
+    ]
+
+
+def legs_in_stays(history: History) -> list[Row]:
+    """Rows of int_ed_legs__stays."""
+    left_behind = ("lone_key", "is_transfer")
+    legs = {
+        row["leg_key"]: {name: value for name, value in row.items() if name not in left_behind}
+        for row in followed_legs(history)
+    }
+    return [
+        {**legs[leg], "stay_key": stay, "is_last_leg": leg == history.stay(stay)[-1]}
         for stay in history.stays()
         for leg in history.stay(stay)
     ]
@@ -113,8 +126,11 @@ def stay_outcomes(history: History) -> list[Row]:
             {
                 "stay_key": stay,
                 "person_key": first.person,
+                "hospital_key": first.hospital,
+                "last_hospital_key": last.hospital,
                 "index_visit_key": last.key,
                 "outcome_code": first.outcome,
+                "follow_up_seconds": history.follow_up_seconds(last_leg),
                 "is_planned": first.is_planned,
                 "is_departure_known": last.is_departure_known,
                 "is_index": last.exclusion_reason is None,
@@ -122,6 +138,7 @@ def stay_outcomes(history: History) -> list[Row]:
                 "started_at": first.arrived_at,
                 "index_arrived_at": min(visit.arrived_at for visit in history.leg(last_leg)),
                 "index_departed_at": history.departed_at(last_leg),
+                "index_month_on": _first(history, last_leg).month_on,
             }
         )
     return rows
@@ -267,10 +284,11 @@ def stays_test(history: History) -> UnitTest | None:
     """Where somebody was transferred."""
     transferred = any(visit.disposition == "transferred" for visit in history.visits)
     given = {
-        "int_ed_legs__outcomes": leg_outcomes(history),
+        "int_ed_legs__follow_up": followed_legs(history),
         "ed_return_rules": _seed_rows("ed_return_rules"),
     }
-    return _test(history, "int_ed_legs__stays", given, legs_in_stays(history), transferred)
+    expect = pick(legs_in_stays(history), "leg_key", "stay_key", "is_last_leg")
+    return _test(history, "int_ed_legs__stays", given, expect, transferred)
 
 
 def stay_outcomes_test(history: History) -> UnitTest | None:
@@ -279,12 +297,19 @@ def stay_outcomes_test(history: History) -> UnitTest | None:
         visit.may_return is False or visit.exclusion_reason in ("open", "no_departure")
         for visit in history.visits
     )
-    given = {
-        "int_ed_legs__outcomes": leg_outcomes(history),
-        "int_ed_legs__stays": legs_in_stays(history),
-    }
-    columns = ("stay_key", "index_visit_key", "outcome_code", "is_index", "is_return_candidate")
-    expect = pick(stay_outcomes(history), *columns)
+    given = {"int_ed_legs__stays": legs_in_stays(history)}
+    expect = pick(
+        stay_outcomes(history),
+        "stay_key",
+        "hospital_key",
+        "last_hospital_key",
+        "index_visit_key",
+        "outcome_code",
+        "follow_up_seconds",
+        "is_index",
+        "is_return_candidate",
+        "index_month_on",
+    )
     return _test(history, "int_ed_stays__outcomes", given, expect, telling)
 
 
@@ -366,7 +391,6 @@ def reasons_tests(histories: list[History]) -> Iterator[UnitTest]:
         seen |= reasons
         given = {
             "int_ed_visits__legs": registrations_in_legs(history),
-            "int_ed_legs__outcomes": leg_outcomes(history),
             "int_ed_legs__stays": legs_in_stays(history),
             "int_ed_stays__outcomes": stay_outcomes(history),
         }

@@ -38,10 +38,10 @@ joined as (
         index_stays.index_visit_key,
         return_stays.stay_key as return_visit_key,
         index_stays.person_key,
-        index_visits.hospital_key,
-        return_visits.hospital_key as return_hospital_key,
+        index_stays.last_hospital_key as hospital_key,
+        return_stays.hospital_key as return_hospital_key,
         leg_diagnoses.main_diagnosis_code as index_diagnosis_code,
-        index_visits.complaint_code as index_complaint_code,
+        visits.complaint_code as index_complaint_code,
         stay_diagnoses.main_diagnosis_code as return_diagnosis_code,
         return_stays.outcome_code as return_outcome_code,
         {{ completed_years(
@@ -53,12 +53,12 @@ joined as (
         {{ elapsed_seconds(
             "index_stays.index_departed_at", "return_stays.started_at"
         ) }} as elapsed_seconds,
-        index_visits.follow_up_seconds,
+        index_stays.follow_up_seconds,
         coalesce(return_stays.is_admitted, false) as is_return_admitted,
         coalesce(
-            index_visits.follow_up_seconds >= headline.window_seconds, true
+            index_stays.follow_up_seconds >= headline.window_seconds, true
         ) as has_complete_follow_up,
-        index_visits.leg_arrived_month_on as index_month_on,
+        index_stays.index_month_on,
         index_stays.index_arrived_at,
         index_stays.index_departed_at,
         return_stays.started_at as return_arrived_at,
@@ -66,14 +66,13 @@ joined as (
     from pairs
     cross join headline
     inner join stays as index_stays on pairs.stay_key = index_stays.stay_key
-    inner join visits as index_visits on index_stays.index_visit_key = index_visits.ed_visit_key
-    left join hospitals on index_visits.hospital_key = hospitals.hospital_key
+    inner join visits on index_stays.index_visit_key = visits.ed_visit_key
+    left join hospitals on index_stays.last_hospital_key = hospitals.hospital_key
     left join persons on index_stays.person_key = persons.person_key
     left join leg_diagnoses on index_stays.last_leg_key = leg_diagnoses.leg_key
     left join stays as return_stays on pairs.return_stay_key = return_stays.stay_key
-    left join visits as return_visits on return_stays.stay_key = return_visits.ed_visit_key
     left join hospitals as return_hospitals
-        on return_visits.hospital_key = return_hospitals.hospital_key
+        on return_stays.hospital_key = return_hospitals.hospital_key
     left join stay_diagnoses on pairs.return_stay_key = stay_diagnoses.stay_key
 ),
 

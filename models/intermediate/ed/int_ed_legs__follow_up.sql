@@ -1,5 +1,8 @@
--- One row per leg: for how long after its departure the data are complete; null means for ever,
--- because the person died.
+-- One row per leg: how it ended, and for how long after its departure the data are complete; null
+-- means for ever, because the person died.
+-- A view, like every step that one table alone is made of.
+{{ config(materialized='view') }}
+
 with legs as (
     select * from {{ ref('int_ed_legs__outcomes') }}
 ),
@@ -14,9 +17,7 @@ completeness as (
 
 judged as (
     select
-        legs.leg_key,
-        legs.arrived_month_on,
-        legs.departed_at,
+        legs.*,
         completeness.data_through_at,
         legs.is_death
         or coalesce(
@@ -32,11 +33,25 @@ judged as (
 final as (
     select
         leg_key,
+        person_key,
+        hospital_key,
+        lone_key,
+        last_visit_key,
+        disposition_code,
+        exclusion_code,
         -- Without a known end of the data nothing has been followed for any time.
         case
             when not is_dead
                 then coalesce({{ completed_seconds("departed_at", "data_through_at") }}, 0)
         end as follow_up_seconds,
+        is_planned,
+        is_departure_known,
+        can_be_index,
+        can_be_return,
+        is_admission,
+        is_transfer,
+        arrived_at,
+        departed_at,
         arrived_month_on
     from judged
 )

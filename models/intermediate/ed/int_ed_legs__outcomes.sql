@@ -1,4 +1,6 @@
 -- One row per leg: an ED visit after its double registrations are joined, and how it ended.
+{{ config(materialized='view') }}
+
 with registrations as (
     select * from {{ ref('int_ed_visits__legs') }}
 ),

@@ -1,6 +1,6 @@
 -- One row per leg, with the stay it belongs to: a chain of transfers from hospital to hospital.
 with legs as (
-    select * from {{ ref('int_ed_legs__outcomes') }}
+    select * from {{ ref('int_ed_legs__follow_up') }}
 ),
 
 rules as (
@@ -11,11 +11,7 @@ rules as (
 
 preceded as (
     select
-        leg_key,
-        person_key,
-        hospital_key,
-        lone_key,
-        arrived_at,
+        *,
         lag(hospital_key) over (
             partition by person_key, lone_key
             order by arrived_at asc nulls last, leg_key asc
@@ -31,29 +27,36 @@ preceded as (
     from legs
 ),
 
-numbered as (
+judged as (
     select
-        preceded.leg_key,
-        preceded.person_key,
-        preceded.lone_key,
-        preceded.arrived_at,
-        sum(
-            case
-                when
-                    preceded.is_previous_transfer
-                    and preceded.hospital_key <> preceded.previous_hospital_key
-                    and {{ epoch_us("preceded.arrived_at") }}
-                    - {{ epoch_us("preceded.previous_departed_at") }} <= rules.transfer_window_us
-                    then 0
-                else 1
-            end
-        ) over (
-            partition by preceded.person_key, preceded.lone_key
-            order by preceded.arrived_at asc nulls last, preceded.leg_key asc
-            rows between unbounded preceding and current row
-        ) as stay_number
+        preceded.*,
+        not coalesce(
+            preceded.is_previous_transfer
+            and preceded.hospital_key <> preceded.previous_hospital_key
+            and {{ epoch_us("preceded.arrived_at") }}
+            - {{ epoch_us("preceded.previous_departed_at") }} <= rules.transfer_window_us,
+            false
+        ) as is_first_leg
     from preceded
     cross join rules
+),
+
+numbered as (
+    select
+        *,
+        sum(case when is_first_leg then 1 else 0 end) over (
+            partition by person_key, lone_key
+            order by arrived_at asc nulls last, leg_key asc
+            rows between unbounded preceding and current row
+        ) as stay_number,
+        coalesce(
+            lead(is_first_leg) over (
+                partition by person_key, lone_key
+                order by arrived_at asc nulls last, leg_key asc
+            ),
+            true
+        ) as is_last_leg
+    from judged
 ),
 
 final as (
@@ -64,10 +67,21 @@ final as (
             order by arrived_at asc nulls last, leg_key asc
             rows between unbounded preceding and unbounded following
         ) as stay_key,
-        row_number() over (
-            partition by person_key, lone_key, stay_number
-            order by arrived_at desc nulls last, leg_key desc
-        ) = 1 as is_last_leg
+        person_key,
+        hospital_key,
+        last_visit_key,
+        disposition_code,
+        exclusion_code,
+        follow_up_seconds,
+        is_last_leg,
+        is_planned,
+        is_departure_known,
+        can_be_index,
+        can_be_return,
+        is_admission,
+        arrived_at,
+        departed_at,
+        arrived_month_on
     from numbered
 )
 

@@ -1,14 +1,12 @@
 -- One row per stay that has a main diagnosis: the discharge diagnosis of the first inpatient
 -- encounter it led to, else the ED diagnosis of the last leg that has one.
+{{ config(materialized='view') }}
+
 with registrations as (
-    select * from {{ ref('int_ed_visits__exclusions') }}
+    select * from {{ ref('int_ed_visits__legs') }}
 ),
 
 legs as (
-    select * from {{ ref('int_ed_legs__outcomes') }}
-),
-
-chains as (
     select * from {{ ref('int_ed_legs__stays') }}
 ),
 
@@ -26,26 +24,26 @@ inpatient_diagnoses as (
 
 discharge_diagnoses as (
     select
-        registrations.stay_key,
+        legs.stay_key,
         inpatient_diagnoses.main_diagnosis_code
     from encounters
     inner join registrations on encounters.ed_visit_key = registrations.ed_visit_key
+    inner join legs on registrations.leg_key = legs.leg_key
     inner join inpatient_diagnoses on encounters.encounter_key = inpatient_diagnoses.encounter_key
     qualify row_number() over (
-        partition by registrations.stay_key
+        partition by legs.stay_key
         order by encounters.admitted_at asc nulls last, encounters.encounter_key asc
     ) = 1
 ),
 
 ed_diagnoses as (
     select
-        chains.stay_key,
+        legs.stay_key,
         leg_diagnoses.main_diagnosis_code
-    from chains
-    inner join legs on chains.leg_key = legs.leg_key
-    inner join leg_diagnoses on chains.leg_key = leg_diagnoses.leg_key
+    from legs
+    inner join leg_diagnoses on legs.leg_key = leg_diagnoses.leg_key
     qualify row_number() over (
-        partition by chains.stay_key
+        partition by legs.stay_key
         order by legs.arrived_at desc nulls last, legs.leg_key desc
     ) = 1
 ),

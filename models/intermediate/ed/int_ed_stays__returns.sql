@@ -1,8 +1,10 @@
 -- One row per index stay, with the stay that is its return; null where there is none.
 --
--- Departures of index stays and arrivals of possible returns lie on one line of time per person. An
--- arrival closes a group: the departures before it, back to the arrival before that, all look
--- forward to it, and the latest of them keeps it.
+-- Departures of index stays and arrivals of possible returns lie on one line of time per person. A
+-- departure that an arrival follows directly has it as its return; where another departure comes in
+-- between, that one has it.
+{{ config(materialized='view') }}
+
 with stays as (
     select * from {{ ref('int_ed_stays__outcomes') }}
 ),
@@ -12,60 +14,53 @@ events as (
     select
         person_key,
         stay_key,
-        stay_key as index_visit_key,
+        stay_key as visit_key,
         0 as event_order,
         started_at as happened_at,
-        started_at as index_arrived_at
+        started_at as arrived_at
     from stays
     where is_return_candidate
     union all
+    -- Of two departures at one instant the later arrival is the later stay.
     select
         person_key,
         stay_key,
-        index_visit_key,
+        index_visit_key as visit_key,
         1 as event_order,
         index_departed_at as happened_at,
-        index_arrived_at
+        index_arrived_at as arrived_at
     from stays
     where is_index
 ),
 
-grouped as (
-    select
-        *,
-        count(case when event_order = 0 then 1 end) over (
-            partition by person_key
-            order by
-                happened_at desc nulls last,
-                event_order desc,
-                stay_key desc
-            rows between unbounded preceding and current row
-        ) as arrivals_from_here_count
-    from events
-),
-
-paired as (
+followed as (
     select
         stay_key,
         event_order,
-        max(case when event_order = 0 then stay_key end) over (
-            partition by person_key, arrivals_from_here_count
-        ) as return_stay_key,
-        row_number() over (
-            partition by person_key, arrivals_from_here_count, event_order
+        lead(event_order) over (
+            partition by person_key
             order by
-                happened_at desc nulls last,
-                index_arrived_at desc nulls last,
-                index_visit_key desc
-        ) as lateness_rank
-    from grouped
+                happened_at asc nulls last,
+                event_order asc,
+                arrived_at asc nulls last,
+                visit_key asc
+        ) as next_event_order,
+        lead(stay_key) over (
+            partition by person_key
+            order by
+                happened_at asc nulls last,
+                event_order asc,
+                arrived_at asc nulls last,
+                visit_key asc
+        ) as next_stay_key
+    from events
 ),
 
 final as (
     select
         stay_key,
-        case when lateness_rank = 1 then return_stay_key end as return_stay_key
-    from paired
+        case when next_event_order = 0 then next_stay_key end as return_stay_key
+    from followed
     where event_order = 1
 )
 

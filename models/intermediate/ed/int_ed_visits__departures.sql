@@ -1,4 +1,6 @@
 -- One row per ED registration, with its person, its effective departure and its local month.
+{{ config(materialized='view') }}
+
 with visits as (
     select * from {{ ref('stg_ehr__ed_visits') }}
 ),

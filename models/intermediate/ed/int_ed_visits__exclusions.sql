@@ -1,14 +1,12 @@
--- One row per ED registration: why it is no index visit; null where it is one. The first reason
--- that applies is given.
+-- One row per ED registration: its leg and stay, and why it is no index visit (null where it is
+-- one). The first reason that applies is given.
+{{ config(materialized='view') }}
+
 with registrations as (
     select * from {{ ref('int_ed_visits__legs') }}
 ),
 
 legs as (
-    select * from {{ ref('int_ed_legs__outcomes') }}
-),
-
-chains as (
     select * from {{ ref('int_ed_legs__stays') }}
 ),
 
@@ -20,20 +18,27 @@ final as (
     select
         registrations.ed_visit_key,
         registrations.leg_key,
-        chains.stay_key,
+        legs.stay_key,
+        registrations.person_key,
         case
             when registrations.leaving_rank > 1 then 'duplicate_registration'
             when registrations.arrived_at is null then 'no_arrival'
-            when not chains.is_last_leg then 'not_last_leg'
+            when not legs.is_last_leg then 'not_last_leg'
             when registrations.person_key is null then 'unlinkable'
             when stays.is_planned then 'planned'
             when not legs.can_be_index then legs.exclusion_code
             when not stays.is_departure_known then 'no_departure'
-        end as index_exclusion_reason
+        end as index_exclusion_reason,
+        legs.follow_up_seconds,
+        registrations.is_planned,
+        registrations.is_departure_known,
+        registrations.is_departure_imputed,
+        registrations.effective_departed_at,
+        registrations.arrived_month_on,
+        legs.arrived_month_on as leg_arrived_month_on
     from registrations
     inner join legs on registrations.leg_key = legs.leg_key
-    inner join chains on registrations.leg_key = chains.leg_key
-    inner join stays on chains.stay_key = stays.stay_key
+    inner join stays on legs.stay_key = stays.stay_key
 )
 
 select * from final

@@ -180,21 +180,23 @@ def ed_attrition(view: View) -> list[Row]:
 
 
 def payers(view: View) -> list[Row]:
-    """Return payers that have claims, the largest first."""
+    """Return payers that have claims, the largest first; also one that is named nowhere else."""
     return _rows(
         view.path,
-        "select payers.payer_key, payers.payer_name, sum(claims.claims_count) as claims_count "
-        "from dim_payers as payers inner join rpt_claims_monthly as claims using (payer_key) "
+        "select claims.payer_key, coalesce(payers.payer_name, "
+        "'Payer ' || claims.payer_key || ', not listed', 'No payer named') as payer_name, "
+        "sum(claims.claims_count) as claims_count "
+        "from rpt_claims_monthly as claims left join dim_payers as payers using (payer_key) "
         "group by all order by claims_count desc nulls last, payer_name",
     )
 
 
-def claims_monthly(view: View, payer: str) -> list[Row]:
+def claims_monthly(view: View, payer: str | None) -> list[Row]:
     """Return one payer's claims by month of service."""
     return _rows(
         view.path,
-        "select * from rpt_claims_monthly where payer_key = $1 and month_on is not null "
-        "order by month_on",
+        "select * from rpt_claims_monthly where payer_key is not distinct from $1 "
+        "and month_on is not null order by month_on",
         (payer,),
     )
 

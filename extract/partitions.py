@@ -22,16 +22,15 @@ COMPRESSION_LEVEL = 3
 class ParquetFile:
     """A Parquet file that is made at its first batch and synced at its end."""
 
-    def __init__(self, path: Path, schema: pa.Schema, *, plain: Iterable[str] = ()) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, *, key: str | None = None) -> None:
         self.path = path
         self.rows = 0
         self._schema = schema
-        plain_names = set(plain)
-        # Tokens differ from row to row: a dictionary of them would only cost.
+        # A dictionary of what differs from row to row would only cost. Every column that may be
+        # null needs one: where all values of a row group without dictionary are one text, DuckDB
+        # 2.0.0 finds every row of it to be null.
         self._dictionary = [
-            field.name
-            for field in schema
-            if pa.types.is_string(field.type) and field.name not in plain_names
+            field.name for field in schema if pa.types.is_string(field.type) and field.name != key
         ]
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.RecordBatch] = []
@@ -100,8 +99,7 @@ def write_partition(
         SourceError: a batch is not what a source may give.
     """
     tally = Tally()
-    keys = [column.name for column in table.lake_columns if column.is_key]
-    files: dict[str, ParquetFile] = {"lake": ParquetFile(lake, table.lake_schema, plain=keys)}
+    files = {"lake": ParquetFile(lake, table.lake_schema, key=table.primary_key)}
     try:
         for raw in batches:
             converted = converter.convert(raw, tally)
@@ -147,5 +145,5 @@ def _write_other(
     if batch is None:
         return
     if name not in files:
-        files[name] = ParquetFile(path, batch.schema, plain=batch.schema.names)
+        files[name] = ParquetFile(path, batch.schema)
     files[name].write(batch)

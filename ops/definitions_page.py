@@ -16,7 +16,8 @@ stands here is what is computed.
 - **Registration**: one row of an ED's registration system.
 - **Visit (leg)**: registrations of one person at one hospital that touch or overlap. The one that
   leaves last has the last word on how the visit ended.
-- **Stay**: a visit, and the visits it was transferred on to.
+- **Stay**: a visit, and the visits it was transferred on to, each at another
+  hospital within {transfer_window_hours} hours of leaving the one before.
 - **Departure**: leaving the ED; where that is not written down, the decision on the disposition.
 - **Index visit**: the last visit of an unplanned stay of a known person that ended in discharge
   home. It belongs to the hospital that sent the patient home.
@@ -53,7 +54,10 @@ answer is for the 72-hour return with admission: numerator / index visits / all 
 
 def definitions_page(histories: list[History]) -> str:
     """The page as Markdown."""
-    lines = [INTRODUCTION, *MEASURE_HEADER]
+    rules = {
+        row["rule_code"]: row["rule_value"] for row in read_rows(SEEDS / "ed_return_rules.csv")
+    }
+    lines = [INTRODUCTION.format(**rules), *MEASURE_HEADER]
     lines.extend(_measure(row) for row in read_rows(SEEDS / "ed_return_measures.csv"))
     lines.extend(["", RULES_NOTE, *_diagnosis_groups(), "", *_exclusions(), "", HISTORIES_NOTE])
     for history in histories:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from decimal import Decimal
 
 import streamlit as st
 
@@ -22,7 +23,7 @@ def render() -> None:
         return
     left, _ = st.columns(2)
     with left:
-        payer = st.selectbox("Payer", list(payers), format_func=lambda key: str(payers[key] or key))
+        payer = st.selectbox("Payer", list(payers), format_func=lambda key: str(payers[key]))
     rows = [_with_rates(row) for row in _since_first_claim(queries.claims_monthly(view, payer))]
     if all(row["is_suppressed"] for row in rows):
         st.info("Every month of this payer counts 1 to 10 claims or members, which is not shown.")
@@ -37,18 +38,23 @@ def _since_first_claim(rows: list[Row]) -> list[Row]:
 
 
 def _with_rates(row: Row) -> Row:
-    months = row["member_months_count"]
     adjudicated = row["adjudicated_claims_count"]
     denied = row["denied_claims_count"]
     return row | {
-        "paid_pmpm": row["paid_amount"] / months
-        if months and row["paid_amount"] is not None
-        else None,
-        "allowed_pmpm": row["allowed_amount"] / months
-        if months and row["allowed_amount"] is not None
-        else None,
+        "paid_pmpm": _per_member_month(row, "paid"),
+        "allowed_pmpm": _per_member_month(row, "allowed"),
         "denial_rate": denied / adjudicated if adjudicated and denied is not None else None,
     }
+
+
+def _per_member_month(row: Row, kind: str) -> Decimal | None:
+    """Divide what was paid or allowed for covered members; hidden where the rest is."""
+    amount, uncovered = row[f"{kind}_amount"], row[f"uncovered_{kind}_amount"]
+    months: Decimal | None = row["member_months_count"]
+    if not months or amount is None or uncovered is None:
+        return None
+    covered: Decimal = amount - uncovered
+    return covered / months
 
 
 def _charts(rows: list[Row]) -> None:
@@ -88,9 +94,12 @@ def _table(rows: list[Row]) -> None:
                 tables.money("Allowed", "allowed_amount"),
                 tables.money("Paid", "paid_amount"),
                 tables.money("Patient share", "patient_responsibility_amount"),
+                tables.money(
+                    "Paid without coverage", "uncovered_paid_amount", "is_uncovered_suppressed"
+                ),
                 tables.count("Member months", "member_months_count"),
-                tables.money("Paid PMPM", "paid_pmpm"),
-                tables.money("Allowed PMPM", "allowed_pmpm"),
+                tables.money("Paid PMPM", "paid_pmpm", "is_uncovered_suppressed"),
+                tables.money("Allowed PMPM", "allowed_pmpm", "is_uncovered_suppressed"),
             ],
             list(reversed(rows)),
         )
@@ -103,8 +112,9 @@ def _definitions() -> None:
         st.write(
             "A claim is counted in its **current state**: voided claims are gone, replaced ones "
             "appear once, payments and adjustments are the signed sums of all remittances.  \n"
-            "**Allowed** = paid + patient share. **PMPM** = amount ÷ member months of the same "
-            "month of service. **Denial rate** = denied ÷ adjudicated claims.  \n"
+            "**Allowed** = paid + patient share. **PMPM** = amount for members with coverage on "
+            "the first day of service ÷ member months of that month; what was paid without "
+            "coverage is shown apart. **Denial rate** = denied ÷ adjudicated claims.  \n"
             "**Hidden**: 1 to 10 claims or member months, and denials of 1 to 10, with the "
             "amounts that belong to them."
         )

@@ -28,11 +28,15 @@ final as (
         visits.disposition_code,
         diagnoses.main_diagnosis_code,
         placed.index_exclusion_reason,
-        -- Until the departure, or the decision where none is written down; else not known.
+        -- Until the departure, or the decision where none is written down. Not known where neither
+        -- is, or where it lies before the arrival.
         cast(
-            case when placed.is_departure_known then {{ completed_minutes(
-                "visits.arrived_at", "placed.effective_departed_at"
-            ) }} end as int
+            case
+                when coalesce(visits.departed_at, visits.disposition_at) >= visits.arrived_at
+                    then {{ completed_minutes(
+                        "visits.arrived_at", "placed.effective_departed_at"
+                    ) }}
+            end as int
         ) as length_of_stay_minutes,
         placed.follow_up_seconds,
         placed.is_planned,

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -202,6 +203,22 @@ def test_a_file_that_changed_since_is_not_handed_on(settings: Settings) -> None:
     assert report.linked_partitions == report.partitions - 1
     assert visits(settings).height == 3
     assert verify_snapshot(settings).rows > 0
+
+
+def test_duckdb_finds_the_nulls_of_every_lake_column(settings: Settings) -> None:
+    """Of two visits of a month one has a provider: a token and a null, and no other value."""
+    change(settings, "update ed_visits set provider_id = 4711 where visit_id = 810028100282")
+    take_snapshot(settings)
+    wrong = []
+    for path in sorted((settings.lake / "current").rglob("*.parquet")):
+        table = pq.read_table(path)
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            found = duckdb.execute(
+                f'select count(*) from read_parquet($1) where "{name}" is null', [str(path)]
+            ).fetchall()
+            if found != [(column.null_count,)]:
+                wrong.append(f"{path.parent.name}.{name}")
+    assert wrong == []
 
 
 def test_an_edited_manifest_stops_the_next_night_with_one_sentence(settings: Settings) -> None:

@@ -138,7 +138,7 @@ def _status(standing: list[Row], advices: dict[str, list[Row]], paid: int, share
     if not standing:
         return "voided"
     last_days = [_last_day(advices.get(row["claim_id"], [])) for row in standing]
-    if any(all(a["status_code"] == "reversed" for a in day) for day in last_days):
+    if any(all(a["status_code"] in ("reversed", None) for a in day) for day in last_days):
         return "open"
     latest = max(str(day[0]["paid_on"] or "") for day in last_days)
     is_denial = any(

@@ -1,6 +1,7 @@
 -- One row per claim version with a remittance: the payer's last word on it.
 -- The last word is that of the last day with an advice. A reversal and its new payment bear the
--- same date, so of one day only a reversal without anything beside it leaves the version open.
+-- same date, so of one day only a reversal without anything beside it leaves the version open. An advice whose
+-- status is not known answers nothing: it may be a denial.
 with remittances as (
     select * from {{ ref('stg_billing__remittances') }}
 ),
@@ -9,7 +10,7 @@ days as (
     select
         claim_key,
         paid_on,
-        count_if(coalesce(status_code, '') <> 'reversed') > 0 as is_adjudicated,
+        count_if(status_code <> 'reversed') > 0 as is_adjudicated,
         count_if(status_code = 'denied') > 0 as is_denial
     from remittances
     where claim_key is not null

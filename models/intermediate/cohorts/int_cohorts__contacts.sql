@@ -19,7 +19,8 @@ ed_legs as (
         ed_visits.ed_visit_key as encounter_key,
         first_registrations.ed_visit_key as contact_key,
         first_registrations.is_planned,
-        first_registrations.arrived_at as started_at
+        first_registrations.arrived_at as started_at,
+        ed_visits.disposition_at as decided_at
     from ed_visits
     inner join ed_visits as first_registrations
         on ed_visits.leg_key = first_registrations.ed_visit_key
@@ -34,7 +35,7 @@ joined as (
         hospitals.time_zone,
         coalesce(ed_legs.is_planned, false) as is_planned,
         coalesce(ed_legs.started_at, encounters.started_at) as started_at,
-        coalesce(encounters.ended_at, encounters.started_at) as ended_at
+        coalesce(encounters.ended_at, ed_legs.decided_at, encounters.started_at) as ended_at
     from encounters
     left join ed_legs
         on encounters.encounter_key = ed_legs.encounter_key

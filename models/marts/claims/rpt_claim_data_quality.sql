@@ -20,6 +20,7 @@
     ),
     ('lines_without_claim', 'lines', 'claim_number_key is null', 'billed_amount'),
     ('remittances_without_claim', 'remittances', 'claim_number_key is null', 'paid_amount'),
+    ('remittances_without_status', 'remittances', 'status_code is null', 'paid_amount'),
     ('remittances_without_group', 'remittances', 'ungrouped_amount <> 0', 'ungrouped_amount'),
     ('adjustments_without_remittance', 'orphaned_adjustments', 'true', 'adjustment_amount'),
     ('spells_without_days', 'unusable_spells', 'true', '0'),

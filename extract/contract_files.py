@@ -131,6 +131,8 @@ class _Reader:
                 self._fault(item, f"column {label}.{column.name} is declared twice")
             elif column is not None:
                 columns[column.name] = column
+        if source.is_operational:
+            self._refuse_open_texts(label, columns)
         meta = self._meta(node)
         key = self._text(meta, "primary_key")
         cursor = self._text(meta, "cursor")
@@ -152,6 +154,18 @@ class _Reader:
                 cursor=cursor,
                 partition_by=partition_by,
             )
+
+    def _refuse_open_texts(self, label: str, columns: dict[str, ColumnContract]) -> None:
+        """Where a table's rows are about somebody, any text could be, too: only codes may pass."""
+        if not any(column.is_key for column in columns.values()):
+            return
+        for column in columns.values():
+            is_text = column.goes_to_lake and column.data_type == "string" and not column.is_key
+            if is_text and column.code_system is None and column.code_pattern is None:
+                self.faults.append(
+                    f"{column.where}: column {label}.{column.name} would let any text into the "
+                    "lake (a code_system or code_pattern is missing)."
+                )
 
     def _check_role(
         self,

@@ -26,6 +26,7 @@ class ParquetFile:
         self.path = path
         self.rows = 0
         self._schema = schema
+        self._key = key
         # A dictionary of what differs from row to row would only cost. Every column that may be
         # null needs one: where all values of a row group without dictionary are one text, DuckDB
         # 2.0.0 finds every row of it to be null.
@@ -72,6 +73,9 @@ class ParquetFile:
     def _flush(self) -> None:
         if self._waiting_rows:
             table = pa.Table.from_batches(self._waiting, self._schema)
+            if self._key is not None:
+                # In the order of the tokens: the source's would number the records through.
+                table = table.sort_by(self._key)
             self._open().write_table(table, row_group_size=ROW_GROUP_ROWS)
         self._waiting, self._waiting_rows = [], 0
 

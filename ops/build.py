@@ -58,8 +58,11 @@ def record_path(settings: Settings) -> Path:
 
 
 def target_path(settings: Settings) -> Path:
-    """Return dbt's target directory of this installation."""
-    return settings.home / "dbt" / "target"
+    """Return dbt's target directory of this installation.
+
+    In the restricted zone, and the log with it: the message of a failing statement holds values.
+    """
+    return settings.restricted / "build" / "target"
 
 
 def current_snapshot(settings: Settings) -> str:
@@ -125,12 +128,11 @@ def run_build(
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    home = settings.home
     return os.environ | {
-        "SCUTARI_HOME": str(home),
+        "SCUTARI_HOME": str(settings.home),
         "DBT_PROFILES_DIR": str(PROJECT_ROOT),
         "DBT_TARGET_PATH": str(target_path(settings)),
-        "DBT_LOG_PATH": str(home / "dbt" / "logs"),
+        "DBT_LOG_PATH": str(settings.restricted / "build" / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
 
@@ -154,7 +156,7 @@ def _names(results: list[dict[str, Any]], kind: str) -> list[str]:
 
 
 def _failure(settings: Settings, results: list[dict[str, Any]]) -> str:
-    log = settings.home / "dbt" / "logs" / "dbt.log"
+    log = settings.restricted / "build" / "logs" / "dbt.log"
     failed = [
         str(result["unique_id"]).split(".")[2]
         for result in results

@@ -141,6 +141,7 @@ def _publish(
     name = f"{record.snapshot_id}-{published_at:%Y%m%dT%H%M%S%f}.duckdb"
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
         con.execute("set timezone = 'UTC'")
+        con.execute("set temp_directory = $1", [str(settings.restricted / "spill")])
         con.execute(f"attach {_quoted(settings.warehouse)} as warehouse (read_only)")
         _check_gate(con, record)
         hospitals = _hospital_keys(con)

@@ -113,6 +113,7 @@ def _write_tables(
     settings: Settings, gate: OpenGate, directory: Path, say: Callable[[str], None]
 ) -> dict[str, int]:
     with duckdb.connect() as connection:
+        connection.execute("set temp_directory = $1", [str(settings.restricted / "spill")])
         path = str(settings.warehouse).replace("'", "''")
         connection.execute(f"attach '{path}' as warehouse (read_only)")
         connection.execute(f"use warehouse.{gate.schema}")

@@ -91,9 +91,11 @@ def _table(rows: list[Row]) -> None:
                 tables.count("Denied", "denied_claims_count", "is_denial_suppressed"),
                 tables.percent("Denial rate", "denial_rate", 1, "is_denial_suppressed"),
                 tables.money("Billed", "billed_amount"),
-                tables.money("Allowed", "allowed_amount"),
-                tables.money("Paid", "paid_amount"),
-                tables.money("Patient share", "patient_responsibility_amount"),
+                tables.money("Allowed", "allowed_amount", "is_payment_suppressed"),
+                tables.money("Paid", "paid_amount", "is_payment_suppressed"),
+                tables.money(
+                    "Patient share", "patient_responsibility_amount", "is_payment_suppressed"
+                ),
                 tables.money(
                     "Paid without coverage", "uncovered_paid_amount", "is_uncovered_suppressed"
                 ),

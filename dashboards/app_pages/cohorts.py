@@ -35,8 +35,8 @@ def render() -> None:
         return
     st.html(tables.flow([_step(row) for row in steps]))
     page.note(
-        "Hidden: a step that leaves, or loses, 1 to 10 persons or events. Small steps cannot be "
-        "told from subtraction."
+        "Counts above 10 are rounded up to tens, and 1 to 10 are hidden: nobody can be told from "
+        "subtraction."
     )
     page.table_under_chart(
         "Persons and events left after each step (periods in the last)",

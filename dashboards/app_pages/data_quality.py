@@ -20,7 +20,8 @@ def render() -> None:
     st.header("Rows: source against lake")
     st.html(
         tables.table(
-            "Rows in the source = rows in the lake + rows in quarantine",
+            "Rows in the source = rows in the lake + rows in quarantine (checked exactly, shown "
+            "rounded up to hundreds and tens)",
             [
                 tables.Column("Table", _table_name),
                 tables.Column("Adds up", _adds_up, style=tables.UNBROKEN),
@@ -79,7 +80,8 @@ def _quarantine(rows: list[Row]) -> None:
         return
     st.write(
         "Values that did not fit their contract stay in the restricted zone; here are only "
-        "their number and the reason. Numbers of 1 to 10 are hidden."
+        "their number and the reason. Numbers of 1 to 10 are hidden, greater ones "
+        "rounded up to tens."
     )
     st.html(
         tables.table(

@@ -251,6 +251,8 @@ def _position(row: Row) -> str:
 def _attrition(view: View) -> None:
     st.header("From registration to numerator")
     page.note("The headline measure: every registration is counted somewhere or excluded for one.")
+    if view.is_network:
+        page.note("Counts of the whole network above 10 are rounded up to tens.")
     rows = queries.ed_attrition(view)
     st.html(
         tables.table(

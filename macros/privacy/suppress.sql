@@ -6,6 +6,12 @@
     coalesce({{ count }} between 1 and {{ var("largest_hidden_count") }}, false)
 {%- endmacro %}
 
+{#- A count of more than 10 without its last digits: what is added, taken off or compared with
+    yesterday's is then no small count. Zero stays zero, and 11 does not become 10. -#}
+{% macro round_up_count(count, step=10) -%}
+    {{ whole_quotient(count ~ " + " ~ (step - 1), step) }} * {{ step }}
+{%- endmacro %}
+
 {#- The count, or null where it is hidden. -#}
 {% macro suppress(count, is_hidden) -%}
     case when not {{ is_hidden }} then {{ count }} end
@@ -14,12 +20,14 @@
 {#- Hidden cells that add up to a known sum stay hidden: each may still be six values of ten or more.
 
     Of cells_count cells of 1 to 10, one is at most sum - (cells_count - 1) and at least
-    sum - 10 * (cells_count - 1). Two cells that sum to 2 or 20 are as good as shown. -#}
+    sum - 10 * (cells_count - 1). Two cells that sum to 2 or 20 are as good as shown, and a sum of 1 to
+    10 is a small count itself. -#}
 {% macro is_sum_safe(sum, cells_count) -%}
     {%- set largest = var("largest_hidden_count") -%}
     (
         {{ cells_count }} = 0
-        or least({{ largest }}, {{ sum }} - ({{ cells_count }} - 1))
+        or {{ sum }} > {{ largest }}
+        and least({{ largest }}, {{ sum }} - ({{ cells_count }} - 1))
         - greatest(1, {{ sum }} - {{ largest }} * ({{ cells_count }} - 1)) >= 5
     )
 {%- endmacro %}

@@ -1,18 +1,42 @@
 -- One row per month of service and payer: the network's version, small and derivable cells hidden.
 --
 -- Amounts stand and fall with the counts they belong to: the billed amount of three claims is a
--- small cell as much as the three.
+-- small cell as much as the three, and so is what is left when the answered charges are taken off
+-- the billed ones. What was paid is counted by the claims on which something was.
 {{ config(alias='rpt_claims_monthly') }}
 with claims as (
     select * from {{ ref('rpt_claims_monthly') }}
 ),
 
+answered_claims as (
+    select
+        payer_key,
+        incurred_month_on,
+        count(case when allowed_amount != 0 then 1 end) as allowed_count,
+        count(case when paid_amount != 0 then 1 end) as paid_count,
+        count(case when patient_responsibility_amount != 0 then 1 end) as shared_count,
+        count(case when not is_covered and allowed_amount != 0 then 1 end)
+            as uncovered_allowed_count,
+        count(case when not is_covered and paid_amount != 0 then 1 end) as uncovered_paid_count
+    from {{ ref('fct_claims') }}
+    group by payer_key, incurred_month_on
+),
+
 rows_flagged as (
     select
-        *,
-        {{ is_small_count('claims_count') }}
-        or (member_months_count > 0 and member_months_count < 11) as is_suppressed
+        claims.*,
+        answered_claims.allowed_count,
+        answered_claims.paid_count,
+        answered_claims.shared_count,
+        answered_claims.uncovered_allowed_count,
+        answered_claims.uncovered_paid_count,
+        {{ is_small_count('claims.claims_count') }}
+        or (claims.member_months_count > 0 and claims.member_months_count < 11) as is_suppressed
     from claims
+    left join answered_claims
+        on
+            claims.payer_key is not distinct from answered_claims.payer_key
+            and claims.month_on is not distinct from answered_claims.incurred_month_on
 ),
 
 flagged as (
@@ -25,10 +49,30 @@ flagged as (
         or {{ is_small_count('claims_count - adjudicated_claims_count') }}
         or {{ is_small_count('claims_count - denied_claims_count') }} as is_denial_suppressed,
         is_suppressed
+        or {{ is_small_count('adjudicated_claims_count') }}
+        or {{ is_small_count('allowed_count') }}
+        or {{ is_small_count('paid_count') }}
+        or {{ is_small_count('shared_count') }}
+        or {{ is_small_count('allowed_count - paid_count') }} as is_payment_suppressed,
+        is_suppressed
         or {{ is_small_count('uncovered_claims_count') }}
         or {{ is_small_count('claims_count - uncovered_claims_count') }}
-            as is_uncovered_suppressed
+        or {{ is_small_count('uncovered_allowed_count') }}
+        or {{ is_small_count('uncovered_paid_count') }}
+        or {{ is_small_count('allowed_count - uncovered_allowed_count') }}
+        or {{ is_small_count('paid_count - uncovered_paid_count') }} as is_uncovered_small
     from rows_flagged
+),
+
+protected as (
+    select
+        *,
+        is_payment_suppressed or is_uncovered_small as is_uncovered_suppressed,
+        -- Billed less paid, patient share and adjustments is what open claims billed.
+        is_payment_suppressed
+        or {{ is_small_count('claims_count - adjudicated_claims_count') }}
+            as is_adjustment_suppressed
+    from flagged
 ),
 
 final as (
@@ -41,11 +85,11 @@ final as (
         {{ suppress('uncovered_claims_count', 'is_uncovered_suppressed') }}
             as uncovered_claims_count,
         {{ suppress('billed_amount', 'is_suppressed') }} as billed_amount,
-        {{ suppress('allowed_amount', 'is_suppressed') }} as allowed_amount,
-        {{ suppress('paid_amount', 'is_suppressed') }} as paid_amount,
-        {{ suppress('patient_responsibility_amount', 'is_suppressed') }}
+        {{ suppress('allowed_amount', 'is_payment_suppressed') }} as allowed_amount,
+        {{ suppress('paid_amount', 'is_payment_suppressed') }} as paid_amount,
+        {{ suppress('patient_responsibility_amount', 'is_payment_suppressed') }}
             as patient_responsibility_amount,
-        {{ suppress('adjustment_amount', 'is_suppressed') }} as adjustment_amount,
+        {{ suppress('adjustment_amount', 'is_adjustment_suppressed') }} as adjustment_amount,
         {{ suppress('denied_amount', 'is_denial_suppressed') }} as denied_amount,
         {{ suppress('uncovered_allowed_amount', 'is_uncovered_suppressed') }}
             as uncovered_allowed_amount,
@@ -54,9 +98,10 @@ final as (
         {{ suppress('member_months_count', 'is_suppressed') }} as member_months_count,
         is_suppressed,
         is_denial_suppressed,
+        is_payment_suppressed,
         is_uncovered_suppressed,
         month_on
-    from flagged
+    from protected
 )
 
 select * from final

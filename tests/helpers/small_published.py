@@ -99,13 +99,14 @@ def fill_published(con: duckdb.DuckDBPyConnection) -> None:
         select
             *,
             is_suppressed as is_denial_suppressed,
+            is_suppressed as is_payment_suppressed,
             is_suppressed as is_uncovered_suppressed
         from flagged
         where not is_suppressed
         union all by name
         select
             payer_key, month_on, true as is_suppressed, true as is_denial_suppressed,
-            true as is_uncovered_suppressed
+            true as is_payment_suppressed, true as is_uncovered_suppressed
         from flagged
         where is_suppressed
         """

@@ -301,6 +301,12 @@ def _claims(con: duckdb.DuckDBPyConnection) -> None:
     columns += [f"{name}_amount decimal(18,2)" for name in money]
     columns += ["member_months_count decimal(18,4)", "month_on date"]
     _insert(con, "marts.rpt_claims_monthly", ", ".join(columns), claims)
+    # As if every claim had been paid by hundreds: what payments hide has a unit test.
+    con.execute(
+        "create table core.fct_claims as select payer_key, month_on as incurred_month_on, true as "
+        "is_covered, 0.0 as allowed_amount, 0.0 as paid_amount, 0.0 as "
+        "patient_responsibility_amount from marts.rpt_claims_monthly"
+    )
     _insert(
         con,
         "marts.rpt_member_months",

@@ -272,14 +272,24 @@ def test_a_source_that_is_not_extracted_needs_no_cursor(tmp_path: Path) -> None:
 
 
 def test_each_class_goes_where_it_may(tmp_path: Path) -> None:
-    text = HEAD + "".join(
-        _column(name=name, privacy=privacy)
-        for name, privacy in (("phone", "identifier"), ("note", "free_text"), ("sex", "clinical"))
-    )
+    text = HEAD + _column(name="sex", privacy="clinical", code_system="sex")
+    text += _column(name="phone", privacy="identifier") + _column(name="note", privacy="free_text")
     visits = load_contracts(_project(tmp_path, text))["ehr"].tables["visits"]
     assert visits.lake_schema.names == ["visit_id", "updated_at", "sex"]
     assert [c.name for c in visits.vault_columns] == ["phone"]
-    assert [c.name for c in visits.read_columns] == ["visit_id", "updated_at", "phone", "sex"]
+    assert [c.name for c in visits.read_columns] == ["visit_id", "updated_at", "sex", "phone"]
+
+
+def test_only_a_table_about_nobody_may_hold_any_text(tmp_path: Path) -> None:
+    text = HEAD + _column(privacy="administrative")
+    assert _faults(tmp_path, text) == [
+        f"{FILE}:{FIRST_LINE}: column ehr.visits.extra would let any text into the lake "
+        "(a code_system or code_pattern is missing)."
+    ]
+    nobody = text.replace(
+        "privacy: record_key, key_domain: ehr.visit, source_type: bigint", "privacy: administrative"
+    )
+    assert "extra" in load_contracts(_project(tmp_path, nobody))["ehr"].tables["visits"].by_name
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ installation's address must stay on the machine (it is bound to 127.0.0.1).
 
 from __future__ import annotations
 
+import duckdb
 import streamlit as st
 
 from dashboards.queries import NETWORK, View, find_views, hospitals
@@ -29,7 +30,13 @@ def choose_view() -> View:
     if not views:
         st.error(nothing_published(settings))
         st.stop()
-    names = {row["hospital_key"]: row["hospital_name"] for row in hospitals(views[NETWORK])}
+    try:
+        names = {row["hospital_key"]: row["hospital_name"] for row in hospitals(views[NETWORK])}
+    except duckdb.Error as error:
+        st.error(
+            f"{views[NETWORK].path} cannot be read ({type(error).__name__}): run `scutari publish`."
+        )
+        st.stop()
     scopes = list(views)
     # The widget's own state is lost when the reader turns to another page; this copy is not.
     chosen = st.session_state.get(_CHOSEN, NETWORK)

@@ -121,7 +121,8 @@ def xmr(rows: Sequence[Row], *, denominator_name: str) -> Spec:
     points = [
         {
             "month": f"{row['month_on']:%Y-%m-%d}",
-            "rate": row["rate"] if row["rate"] is not None else row["mean_rate"],
+            # A hidden month's cross lies on the mean, or on the axis where there is none.
+            "rate": row["rate"] if row["rate"] is not None else row["mean_rate"] or 0.0,
             "line": row["rate"],
             "kind": _kind(row),
             "cause": special_causes(row["special_cause_codes"]) or "none",

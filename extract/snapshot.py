@@ -95,6 +95,12 @@ def _configured(
 ) -> dict[str, SourceContract]:
     operational = operational_contracts(contracts)
     strangers = sorted(set(settings.sources) - set(operational))
+    if strangers and strangers[0] in contracts:
+        raise SettingsError(
+            f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which is declared, "
+            "but not as operational: write is_operational: true into config.meta of the source "
+            f"in models/staging/{strangers[0]}/."
+        )
     if strangers:
         raise SettingsError(
             f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which no contract "

@@ -20,6 +20,7 @@ from governance.settings import Settings
 LOCK_FILE = ".snapshot.lock"
 KEY_ID_FILE = "token.key.id"
 QUARANTINE = "quarantine"
+ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -100,7 +101,7 @@ def installation_key(settings: Settings) -> bytes:
 def new_id(settings: Settings) -> str:
     """Return a name from the clock that no snapshot has yet and that sorts after all of them."""
     moment = datetime.now(UTC)
-    taken = snapshot_ids(settings.lake)
-    while (name := moment.strftime("%Y%m%dT%H%M%SZ")) in taken:
-        moment += timedelta(seconds=1)
-    return name
+    newest = max(snapshot_ids(settings.lake), default="")
+    if moment.strftime(ID_FORMAT) <= newest:
+        moment = datetime.strptime(newest, ID_FORMAT).replace(tzinfo=UTC) + timedelta(seconds=1)
+    return moment.strftime(ID_FORMAT)

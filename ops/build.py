@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,9 +20,11 @@ from typing import Any
 
 from governance.errors import BuildError
 from governance.settings import PROJECT_ROOT, Settings
+from ops.warehouse import current_snapshot, held
 
 GATE = "publication_gate"
 FAILURES_NAMED = 5
+COMPILATION_ERROR_LENGTH = 600
 
 
 @dataclass(frozen=True)
@@ -65,20 +68,6 @@ def target_path(settings: Settings) -> Path:
     return settings.restricted / "build" / "target"
 
 
-def current_snapshot(settings: Settings) -> str:
-    """Return the id of the current snapshot.
-
-    Raises:
-        BuildError: there is none.
-    """
-    link = settings.lake / "current"
-    if not link.is_symlink() or not link.exists():
-        raise BuildError(
-            f"There is no snapshot in {settings.lake}: take one with `scutari snapshot` first."
-        )
-    return link.resolve().name
-
-
 def run_build(
     settings: Settings, *, target: str = "duckdb", select: str | None = None
 ) -> BuildResult:
@@ -92,38 +81,45 @@ def run_build(
         select: a dbt selection; a partial build is never recorded.
 
     Raises:
-        BuildError: there is no snapshot, or dbt did not end green.
+        BuildError: there is no snapshot, another build is running, or dbt did not end green.
+        SnapshotError: the snapshot is not as it was written.
     """
-    snapshot_id = current_snapshot(settings)
     started = time.monotonic()
-    if target == "duckdb":
-        record_path(settings).unlink(missing_ok=True)
-    results_path = target_path(settings) / "run_results.json"
-    results_path.unlink(missing_ok=True)
-    (settings.restricted / "spill").mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "dbt.cli.main", "build"]
-    command += ["--project-dir", str(PROJECT_ROOT), "--profiles-dir", str(PROJECT_ROOT)]
-    command += ["--target", target, "--vars", json.dumps({"snapshot": snapshot_id})]
-    # Unit tests hold the code to worked cases, whatever the data: they belong to a change.
-    command += ["--exclude-resource-type", "unit_test"]
-    if select is not None:
-        command += ["--select", *select.split()]
-    # dbt prints the message of a failing statement, and a cast error's message holds the value:
-    # its output is not passed on.
-    done = subprocess.run(
-        command, cwd=PROJECT_ROOT, env=_environment(settings), capture_output=True, check=False
-    )
-    results = _read_results(results_path)
-    if done.returncode != 0 or not results or not _all_succeeded(results):
-        raise BuildError(_failure(settings, results))
-    result = BuildResult(
-        snapshot_id=snapshot_id,
-        models_count=len(_names(results, "model")),
-        tests_count=len(_names(results, "test")),
-        seconds=time.monotonic() - started,
-    )
-    if target == "duckdb" and select is None:
-        _write_record(settings, snapshot_id, _names(results, "model"))
+    with held(settings) as lock:
+        snapshot_id = current_snapshot(settings)
+        if target == "duckdb":
+            record_path(settings).unlink(missing_ok=True)
+        results_path = target_path(settings) / "run_results.json"
+        results_path.unlink(missing_ok=True)
+        (settings.restricted / "spill").mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "dbt.cli.main", "build"]
+        command += ["--project-dir", str(PROJECT_ROOT), "--profiles-dir", str(PROJECT_ROOT)]
+        command += ["--target", target, "--vars", json.dumps({"snapshot": snapshot_id})]
+        # Unit tests hold the code to worked cases, whatever the data: they belong to a change.
+        command += ["--exclude-resource-type", "unit_test"]
+        if select is not None:
+            command += ["--select", *select.split()]
+        # dbt prints the message of a failing statement, and a cast error's message holds the value:
+        # its output is not passed on.
+        done = subprocess.run(
+            command,
+            cwd=PROJECT_ROOT,
+            env=_environment(settings),
+            capture_output=True,
+            check=False,
+            pass_fds=[lock],
+        )
+        results = _read_results(results_path)
+        if done.returncode != 0 or not results or not _all_succeeded(results):
+            raise BuildError(_failure(settings, results, done.stdout.decode(errors="replace")))
+        result = BuildResult(
+            snapshot_id=snapshot_id,
+            models_count=len(_names(results, "model")),
+            tests_count=len(_names(results, "test")),
+            seconds=time.monotonic() - started,
+        )
+        if target == "duckdb" and select is None:
+            write_record(settings, snapshot_id, _names(results, "model"))
     return result
 
 
@@ -155,7 +151,7 @@ def _names(results: list[dict[str, Any]], kind: str) -> list[str]:
     return sorted(part[2] for part in parts if part[0] == kind)
 
 
-def _failure(settings: Settings, results: list[dict[str, Any]]) -> str:
+def _failure(settings: Settings, results: list[dict[str, Any]], output: str) -> str:
     log = settings.restricted / "build" / "logs" / "dbt.log"
     failed = [
         str(result["unique_id"]).split(".")[2]
@@ -163,7 +159,8 @@ def _failure(settings: Settings, results: list[dict[str, Any]]) -> str:
         if result["status"] in ("error", "fail", "runtime error", "partial success")
     ]
     if not failed:
-        return f"dbt could not start the build of {settings.warehouse}: read {log}."
+        why = _compilation_error(output)
+        return f"dbt could not start the build of {settings.warehouse}: {why or f'read {log}.'}"
     named = ", ".join(failed[:FAILURES_NAMED])
     more = f" and {len(failed) - FAILURES_NAMED} more" if len(failed) > FAILURES_NAMED else ""
     return (
@@ -172,7 +169,18 @@ def _failure(settings: Settings, results: list[dict[str, Any]]) -> str:
     )
 
 
-def _write_record(settings: Settings, snapshot_id: str, models: list[str]) -> None:
+def _compilation_error(output: str) -> str:
+    """Return what dbt said of the project's own files, in one line: no data are read for that."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()
+    starts = [n for n, line in enumerate(lines) if "Compilation Error" in line]
+    if not starts:
+        return ""
+    said = (re.sub(r"^\d\d:\d\d:\d\d", "", line).strip() for line in lines[starts[0] :])
+    return " ".join(line for line in said if line)[:COMPILATION_ERROR_LENGTH]
+
+
+def write_record(settings: Settings, snapshot_id: str, models: list[str]) -> None:
+    """Record a whole green build with the warehouse file as it is now."""
     if GATE not in models:
         return
     status = settings.warehouse.stat()

@@ -6,7 +6,9 @@ code 1; a traceback means a defect.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -25,6 +27,8 @@ class _Group(click.Group):
     """A command group that turns errors into one sentence and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _end)
         try:
             return super().invoke(ctx)
         except ScutariError as error:
@@ -43,6 +47,11 @@ class _Group(click.Group):
             ctx.exit(1)
         except Exception as error:
             _report_defect(ctx, error)
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    # An exception, so that what was begun is cleaned up and no child outlives its parent.
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _report_defect(ctx: click.Context, error: Exception) -> NoReturn:
@@ -97,7 +106,7 @@ def main() -> None:
 @click.option(
     "--serve/--no-serve", "serve_pages", default=True, help="Start the dashboard at the end."
 )
-@click.option("--port", type=int, default=DEFAULT_PORT, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
 def demo(
     *, home: Path | None, visits: int, seed: int, scale: Scale, serve_pages: bool, port: int
 ) -> None:
@@ -195,7 +204,7 @@ def release(home: Path | None, name: str) -> None:
 
 @main.command()
 @_home_option
-@click.option("--port", type=int, default=DEFAULT_PORT, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
 def dashboard(home: Path | None, port: int) -> None:
     """Serve the pages of what was published last."""
     _serve(load_settings(home), port)

@@ -118,7 +118,8 @@ def xmr_table(cells: Sequence[Cell], *, with_network: bool) -> pa.Table:
     """Draw up the XmR chart of every hospital and measure, and of the network.
 
     The network's series adds up the hospitals whose every month is shown: a sum over whichever
-    cells happen to be visible would jump when a small hospital appears or disappears.
+    cells happen to be visible would jump when a small hospital appears or disappears. A series with
+    hidden months has no mean and no limits: its small months are the ones that are missing.
 
     Args:
         cells: one per hospital, month and measure.
@@ -128,30 +129,31 @@ def xmr_table(cells: Sequence[Cell], *, with_network: bool) -> pa.Table:
     for measure, of_measure in _grouped(cells, "measure_code"):
         by_hospital = {key: group for key, group in _grouped(of_measure, "hospital_key")}
         for code in DENOMINATORS:
+            closed = {cell.period_on for cell in of_measure if cell.denominator(code) is not None}
             for hospital, group in by_hospital.items():
                 points = [_Point(c.period_on, c.numerator, c.denominator(code)) for c in group]
                 head = {"series_code": "hospital", "hospital_key": hospital}
-                rows += _xmr_rows(head, measure, code, points, hospitals=1)
+                is_whole = not any(p.numerator is None and p.period_on in closed for p in points)
+                rows += _xmr_rows(head, measure, code, points, hospitals=1, is_whole=is_whole)
             if with_network:
-                points, hospitals = _panel(by_hospital, code)
+                points, hospitals = _panel(by_hospital, closed, code)
                 head = {"series_code": "network", "hospital_key": None}
-                rows += _xmr_rows(head, measure, code, points, hospitals=hospitals)
+                rows += _xmr_rows(head, measure, code, points, hospitals=hospitals, is_whole=True)
     return pa.Table.from_pylist(rows, schema=XMR_SCHEMA)
 
 
-def _panel(by_hospital: dict[str, list[Cell]], code: str) -> tuple[list[_Point], int]:
+def _panel(
+    by_hospital: dict[str, list[Cell]], closed: set[dt.date], code: str
+) -> tuple[list[_Point], int]:
     months = sorted({cell.period_on for group in by_hospital.values() for cell in group})
-    closed = {
-        cell.period_on
-        for group in by_hospital.values()
-        for cell in group
-        if cell.denominator(code) is not None
-    }
     shown = [
         {cell.period_on: cell for cell in group if cell.rate(code) is not None}
         for group in by_hospital.values()
     ]
     panel = [cells for cells in shown if closed and closed <= set(cells)]
+    # Of a rare measure only the hospitals without a return are shown: they are not the network.
+    if len(panel) < len(shown) and not any(c.numerator for cells in panel for c in cells.values()):
+        panel = []
     points = []
     for month in months:
         present = [cells[month] for cells in panel if month in cells]
@@ -169,7 +171,13 @@ def _panel(by_hospital: dict[str, list[Cell]], code: str) -> tuple[list[_Point],
 
 
 def _xmr_rows(
-    head: dict[str, Any], measure: str, code: str, points: Sequence[_Point], *, hospitals: int
+    head: dict[str, Any],
+    measure: str,
+    code: str,
+    points: Sequence[_Point],
+    *,
+    hospitals: int,
+    is_whole: bool,
 ) -> list[dict[str, Any]]:
     ordered = sorted(points, key=lambda point: point.period_on)
     rates = [
@@ -179,6 +187,7 @@ def _xmr_rows(
         for point in ordered
     ]
     chart = xmr_chart(rates)
+    mean, lower, upper = (chart.mean, chart.lower, chart.upper) if is_whole else (None, None, None)
     return [
         head
         | {
@@ -189,13 +198,13 @@ def _xmr_rows(
             "denominator_count": point.denominator,
             "hospitals_count": hospitals,
             "rate": drawn.value,
-            "mean_rate": chart.mean,
+            "mean_rate": mean,
             # A rate cannot fall below zero; no rule of the chart reads the clipped value.
-            "lower_limit": None if chart.lower is None else max(0.0, chart.lower),
-            "upper_limit": None if chart.upper is None else min(1.0, chart.upper),
+            "lower_limit": None if lower is None else max(0.0, lower),
+            "upper_limit": None if upper is None else min(1.0, upper),
             "is_trial": chart.is_trial,
-            "special_cause_codes": ",".join(drawn.causes) or None,
-            "special_cause_direction": drawn.direction,
+            "special_cause_codes": (",".join(drawn.causes) or None) if is_whole else None,
+            "special_cause_direction": drawn.direction if is_whole else None,
         }
         for point, drawn in zip(ordered, chart.points, strict=True)
     ]

@@ -129,7 +129,8 @@ def publish(settings: Settings, *, progress: Callable[[str], None] | None = None
         except (OSError, duckdb.Error) as error:
             raise PublicationError(
                 f"Nothing was published, the previous publication in {settings.published} stays: "
-                f"{_first_line(error)}"
+                f"{_first_line(error)} (free some space or correct the permissions, and publish "
+                "again)"
             ) from error
     return report
 

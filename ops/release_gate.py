@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from governance.errors import PublicationError
+from governance.errors import BuildError, PublicationError
 from governance.settings import PROJECT_ROOT, Settings
-from ops.build import current_snapshot
+from ops.build import read_record, write_record
+from ops.warehouse import current_snapshot, held
 
 GATE = "release_gate"
 
@@ -31,16 +32,35 @@ def open_gate(settings: Settings, variables: Mapping[str, Any]) -> OpenGate:
     """Run ``dbt build`` up to the gate.
 
     Raises:
-        BuildError: there is no snapshot to build from.
+        BuildError: there is no snapshot to build from, or another build is running.
+        SnapshotError: the snapshot is not as it was written.
         PublicationError: the build did not end green, or the gate was not built by it.
     """
-    current_snapshot(settings)
+    with held(settings) as lock:
+        snapshot_id = current_snapshot(settings)
+        models = _recorded_models(settings, snapshot_id)
+        gate = _open(settings, variables, lock)
+        if models and not variables:
+            # What was built again is what the record speaks of: the same snapshot, the same code.
+            write_record(settings, snapshot_id, models)
+    return gate
+
+
+def _recorded_models(settings: Settings, snapshot_id: str) -> list[str]:
+    try:
+        record = read_record(settings)
+    except BuildError:
+        return []
+    return record.models if record.snapshot_id == snapshot_id else []
+
+
+def _open(settings: Settings, variables: Mapping[str, Any], lock: int) -> OpenGate:
     # Compiled SQL and logs of a failed build may quote what they stumbled over.
     target = settings.restricted / "release_build"
     target.mkdir(parents=True, exist_ok=True)
     results_file = target / "run_results.json"
     results_file.unlink(missing_ok=True)
-    exit_code = _build(settings, target, variables)
+    exit_code = _build(settings, target, variables, lock)
     if not results_file.is_file():
         raise PublicationError(
             f"dbt ended with exit code {exit_code} before it built anything: "
@@ -67,7 +87,7 @@ def open_gate(settings: Settings, variables: Mapping[str, Any]) -> OpenGate:
     )
 
 
-def _build(settings: Settings, target: Path, variables: Mapping[str, Any]) -> int:
+def _build(settings: Settings, target: Path, variables: Mapping[str, Any], lock: int) -> int:
     command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--quiet", "build"]
     command += ["--exclude-resource-type", "unit_test"]
     # A test that also needs a table outside this selection says nothing about the release, and
@@ -78,7 +98,12 @@ def _build(settings: Settings, target: Path, variables: Mapping[str, Any]) -> in
     command += ["--target-path", str(target), "--log-path", str(target)]
     environment = {**os.environ, "SCUTARI_HOME": str(settings.home)}
     return subprocess.run(
-        command, cwd=PROJECT_ROOT, env=environment, capture_output=True, check=False
+        command,
+        cwd=PROJECT_ROOT,
+        env=environment,
+        capture_output=True,
+        check=False,
+        pass_fds=[lock],
     ).returncode
 
 

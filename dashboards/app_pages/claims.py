@@ -34,7 +34,7 @@ def render() -> None:
 
 def _since_first_claim(rows: list[Row]) -> list[Row]:
     # Coverage reaches years further back than the claims: those months would be a line of zeros.
-    return list(itertools.dropwhile(lambda row: row["claims_count"] == 0, rows))
+    return list(itertools.dropwhile(lambda row: not row["claims_count"], rows))
 
 
 def _with_rates(row: Row) -> Row:

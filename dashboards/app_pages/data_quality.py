@@ -43,7 +43,10 @@ def _verdict(checks: list[Row]) -> None:
     elif failed:
         st.error(f"✗ {len(failed)} of {len(checks)} checks do not add up.")
     else:
-        st.success(f"✓ All {len(checks)} checks add up: nothing was lost on the way.")
+        st.success(
+            f"✓ All {len(checks)} checks add up: every row of the sources is in the lake or in "
+            "quarantine."
+        )
 
 
 def _other_checks(checks: list[Row]) -> None:

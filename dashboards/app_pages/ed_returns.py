@@ -88,7 +88,14 @@ def _months(view: View, measure: str, denominator: str) -> None:
         st.info(_why_empty(view, chosen))
         return
     rows = _month_rows(view, measure, chosen, points)
-    st.html(tables.figures(_figures(rows)))
+    if _is_whole(points):
+        st.html(tables.figures(_figures(rows)))
+    else:
+        st.info(
+            "Months that count 1 to 10 returns are hidden here. Totals, a mean and limits of the "
+            "months that are left would mislead, so there are none; the hospital has them in its "
+            "own figures."
+        )
     page.chart(charts.xmr(points, denominator_name=DENOMINATORS[denominator]))
     _say_what_the_chart_shows(chosen, points)
     page.table_under_chart(
@@ -109,7 +116,10 @@ def _choose_series(view: View, series: dict[str, list[Row]]) -> str:
     names = {row["hospital_key"]: row["hospital_name"] for row in queries.hospitals(view)}
     options = [key for key in (NETWORK, *names) if key in series]
     # Open with a chart, not with an empty frame, where small counts hide the network's.
-    drawn = [key for key in options if _has_points(series[key])]
+    drawn = sorted(
+        (key for key in options if _has_points(series[key])),
+        key=lambda key: not _is_whole(series[key]),
+    )
     left, _ = st.columns(2)
     with left:
         chosen: str = st.selectbox(
@@ -158,6 +168,11 @@ def _figures(rows: list[Row]) -> list[tuple[str, str]]:
     ]
 
 
+def _is_whole(points: list[Row]) -> bool:
+    """Tell whether no closed month is hidden: only then is there a mean."""
+    return any(point["mean_rate"] is not None for point in points)
+
+
 def _has_points(points: list[Row]) -> bool:
     return any(point["rate"] is not None for point in points)
 
@@ -188,9 +203,10 @@ def _say_what_the_chart_shows(series: str, points: list[Row]) -> None:
         parts.append(f"{_many(points[0]['hospitals_count'], 'hospital')} shown in every month.")
     if len(shown) < len(points):
         parts.append(f"{_many(len(points) - len(shown), 'month')} hidden or not closed (cross).")
-    if points[0]["is_trial"]:
-        parts.append("Fewer than 12 points: the limits are trial limits.")
-    parts.append("Solid grey: mean. Dashed: limits of usual variation.")
+    if _is_whole(points):
+        if points[0]["is_trial"]:
+            parts.append("Fewer than 12 points: the limits are trial limits.")
+        parts.append("Solid grey: mean. Dashed: limits of usual variation.")
     page.note(" ".join(parts))
 
 

@@ -150,6 +150,7 @@ class SqliteSource:
         """Write down once which rows belong to which period."""
         if table.partition_by is None or table.name in self._paged:
             return
+        self._check_row_ids(table)
         pages = _quoted(_pages(table))
         column = _quoted(table.partition_by)
         period = (
@@ -166,6 +167,18 @@ class SqliteSource:
                 "order by 1, 2"
             )
         self._paged.add(table.name)
+
+    def _check_row_ids(self, table: TableContract) -> None:
+        found = self._rows(
+            "select type, wr from pragma_table_list where schema = 'main' and name = ?",
+            [table.name],
+        )
+        if found and (found[0][0] == b"view" or found[0][1]):
+            what = "a view" if found[0][0] == b"view" else "a table WITHOUT ROWID"
+            raise SourceError(
+                f"Source {self.name}: {table.name} is {what}, whose rows cannot be told apart by "
+                f"month: remove partition_by from its contract at {table.where}."
+            )
 
     def _from(self, table: TableContract, period: str) -> tuple[str, list[str]]:
         name = f"main.{_quoted(table.name)} as t"

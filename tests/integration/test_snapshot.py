@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from extract import codes, partitions, snapshot
+from extract import codes, partitions, snapshot, zones
 from extract.convert import Converter, Tally
 from extract.identity.tokens import KEY_FILE
 from extract.reference import reference_table
@@ -203,6 +203,38 @@ def test_a_file_that_changed_since_is_not_handed_on(settings: Settings) -> None:
     assert report.linked_partitions == report.partitions - 1
     assert visits(settings).height == 3
     assert verify_snapshot(settings).rows > 0
+
+
+@pytest.mark.parametrize("kind", ["a view", "a table WITHOUT ROWID"])
+def test_a_table_without_row_ids_cannot_be_partitioned(settings: Settings, kind: str) -> None:
+    change(settings, "alter table ed_visits rename to behind")
+    if kind == "a view":
+        change(settings, "create view ed_visits as select * from behind")
+    else:
+        path = settings.home / "sources" / "ehr.sqlite"
+        with closing(sqlite3.connect(path)) as connection:
+            query = "select sql from sqlite_master where name = 'behind'"
+            (ddl,) = connection.execute(query).fetchone()
+        change(settings, ddl.replace('"behind"', "ed_visits") + " without rowid")
+        change(settings, "insert into ed_visits select * from behind")
+    with pytest.raises(SourceError, match=f"ed_visits is {kind}.*remove partition_by"):
+        take_snapshot(settings)
+
+
+def test_a_clock_set_back_does_not_put_a_snapshot_before_the_last(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = take_snapshot(settings).snapshot_id
+
+    class Past(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(2001, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(zones, "datetime", Past)
+    second = take_snapshot(settings).snapshot_id
+    assert second > first
+    assert current(settings) == second
 
 
 def test_duckdb_finds_the_nulls_of_every_lake_column(settings: Settings) -> None:

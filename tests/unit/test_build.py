@@ -7,14 +7,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from governance.errors import BuildError
 from governance.settings import Settings
 from ops import build
 from ops.build import read_record, record_path, run_build
+from tests.helpers.small_snapshot import NAME as SNAPSHOT
+from tests.helpers.small_snapshot import small_settings, write_snapshot
 
-SNAPSHOT = "20250210T031500Z"
 GREEN = {
     "model.scutari.publication_gate": "success",
     "model.scutari.dim_patients": "success",
@@ -34,6 +36,7 @@ class FakeDbt:
         self.command: list[str] = []
         self.environment: dict[str, str] = {}
         self.had_record = True
+        self.output = b""
 
     def __call__(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         self.command, self.environment = command, options["env"]
@@ -44,15 +47,16 @@ class FakeDbt:
         if self.statuses is not None:
             results = [{"unique_id": name, "status": s} for name, s in self.statuses.items()]
             (target / "run_results.json").write_text(json.dumps({"results": results}))
-        self.settings.warehouse.write_bytes(b"built")
-        return subprocess.CompletedProcess(command, self.code, b"", b"")
+        self.settings.warehouse.unlink(missing_ok=True)
+        duckdb.connect(str(self.settings.warehouse)).close()
+        return subprocess.CompletedProcess(command, self.code, self.output, b"")
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "lake" / SNAPSHOT).mkdir(parents=True)
-    (tmp_path / "lake" / "current").symlink_to(SNAPSHOT)
-    return Settings(home=tmp_path)
+    made = small_settings(tmp_path)
+    write_snapshot(made)
+    return made
 
 
 def fake(
@@ -162,3 +166,18 @@ def test_build_on_spark_leaves_the_record_of_the_warehouse_alone(
 def test_no_snapshot_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"There is no snapshot in .*lake: .*`scutari snapshot`"):
         run_build(Settings(home=tmp_path))
+
+
+def test_what_dbt_says_of_the_projects_own_files_is_passed_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dbt = fake(monkeypatch, settings, None, code=2)
+    dbt.output = (
+        b"08:45:20  Running with dbt\n08:45:20  Encountered an error:\n"
+        b"\x1b[31mCompilation Error\x1b[0m in operation lint_cohorts\n  cohorts/x.yml: no code\n"
+    )
+    with pytest.raises(BuildError) as caught:
+        run_build(settings)
+    assert str(caught.value).endswith(
+        "Compilation Error in operation lint_cohorts cohorts/x.yml: no code"
+    )

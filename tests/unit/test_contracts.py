@@ -343,3 +343,13 @@ def test_what_decides_the_lake_s_content_decides_the_hash(tmp_path: Path) -> Non
     other = HEAD.replace("key_domain: ehr.visit", "key_domain: ehr.stay")
     changed = load_contracts(_project(tmp_path, other))["ehr"].tables["visits"].contract_hash
     assert first == same != changed
+
+
+def test_the_example_of_the_documentation_is_a_contract(tmp_path: Path) -> None:
+    page = (PROJECT_ROOT / "docs" / "extraction.md").read_text(encoding="utf-8")
+    text = page.split("```yaml\n")[1].split("```")[0]
+    contracts = operational_contracts(load_contracts(_project(tmp_path, text)))
+    assert [c.name for c in contracts["lab"].tables["specimens"].lake_columns if c.is_key] == [
+        "specimen_id",
+        "patient_id",
+    ]

@@ -57,15 +57,29 @@ def test_network_without_a_whole_hospital_has_no_figure() -> None:
     assert {row["mean_rate"] for row in rows} == {None}
 
 
-def test_chart_of_a_hospital_leaves_hidden_months_out_of_its_mean() -> None:
+def test_a_series_with_a_hidden_month_has_points_and_no_mean() -> None:
+    # The months of 1 to 10 are the ones that are missing: 0.0375 would be above every truth.
     cells = [cell("a", JAN, 20), cell("a", FEB, None), cell("a", MAR, 40)]
     rows = xmr_table(cells, with_network=False).to_pylist()
     assert {row["series_code"] for row in rows} == {"hospital"}
     shown = [row for row in rows if row["denominator_code"] == "index_visits"]
     assert [row["rate"] for row in shown] == [0.025, None, 0.05]
+    for name in ("mean_rate", "upper_limit", "lower_limit", "special_cause_codes"):
+        assert {row[name] for row in shown} == {None}
+
+
+def test_an_open_month_is_no_hidden_one() -> None:
+    cells = [cell("a", JAN, 20), cell("a", FEB, 40), cell("a", MAR, None, None)]
+    rows = xmr_table(cells, with_network=False).to_pylist()
+    shown = [row for row in rows if row["denominator_code"] == "index_visits"]
     assert [row["mean_rate"] for row in shown] == pytest.approx([0.0375] * 3)
-    # No two adjacent months are shown: there is no moving range and no limit.
-    assert {row["upper_limit"] for row in shown} == {None}
+
+
+def test_hospitals_without_a_return_of_a_rare_measure_are_not_the_network() -> None:
+    cells = [cell("none", month, 0) for month in (JAN, FEB)]
+    assert [row["rate"] for row in network_rows(cells)] == [0.0, 0.0]
+    rare = [*cells, cell("some", JAN, None), cell("some", FEB, 0)]
+    assert [row["rate"] for row in network_rows(rare)] == [None, None]
 
 
 def test_lower_limit_of_a_rate_is_not_below_zero() -> None:

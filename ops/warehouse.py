@@ -1,0 +1,70 @@
+"""Hold the warehouse file for one writer, and know why it cannot be had."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from extract.verify import verify_snapshot
+from governance.errors import BuildError
+from governance.settings import Settings
+
+LOCK_FILE = ".warehouse.lock"
+
+
+@contextmanager
+def held(settings: Settings) -> Iterator[int]:
+    """Hold the warehouse for a build or a release.
+
+    Yields:
+        The lock's file descriptor: a child that inherits it keeps the lock when its parent is
+        killed.
+
+    Raises:
+        BuildError: another build holds it, or another program has the file open.
+    """
+    path = settings.home / LOCK_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _check_free(settings)
+        yield descriptor
+    except BlockingIOError:
+        raise BuildError(
+            f"Another build or release is writing {settings.warehouse}: wait until it has ended."
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def current_snapshot(settings: Settings) -> str:
+    """Return the id of the current snapshot, all of whose files are as they were written.
+
+    Raises:
+        BuildError: there is none.
+        KeyFileError: the token key is missing or another.
+        SnapshotError: a file is missing or was changed.
+    """
+    link = settings.lake / "current"
+    if not link.is_symlink() or not link.exists():
+        raise BuildError(
+            f"There is no snapshot in {settings.lake}: take one with `scutari snapshot` first."
+        )
+    return verify_snapshot(settings, link.resolve().name).snapshot_id
+
+
+def _check_free(settings: Settings) -> None:
+    if not settings.warehouse.exists():
+        return
+    try:
+        duckdb.connect(str(settings.warehouse)).close()
+    except duckdb.Error:
+        raise BuildError(
+            f"{settings.warehouse} cannot be opened for writing: close the program that has it "
+            "open; if there is none, the file is damaged or write-protected, and a build makes a "
+            "new one once it is moved away."
+        ) from None

@@ -1,5 +1,5 @@
--- Fails where more than a twentieth of a table's rows, and more than ten, were kept out of the lake:
--- a changed format at the source, not a few bad rows. Figures made without them would be wrong.
+-- Fails where more than a twentieth of a table's rows, and more than ten, were kept out of the
+-- lake: a changed format at the source, not a few bad rows. Figures without them would be wrong.
 select
     source_name,
     table_name

@@ -24,6 +24,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         "leg_key": pl.String,
         "is_planned": pl.Boolean,
         "arrived_at": pl.Datetime("us"),
+        "disposition_at": pl.Datetime("us"),
     },
     "fct_diagnoses": {
         "encounter_key": pl.String,

@@ -43,7 +43,7 @@ class Network:
         planned: bool = False,
         hospital: str = "NY",
     ) -> None:
-        self.rows["fct_ed_visits"].append((key, leg or key, planned, at))
+        self.rows["fct_ed_visits"].append((key, leg or key, planned, at, None))
         times = (at, at + timedelta(hours=3))
         self._encounter(key, person, (hospital, "emergency"), times, codes)
 

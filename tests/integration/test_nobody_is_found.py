@@ -46,8 +46,10 @@ def identifiers(demo_settings: Settings) -> set[str]:
 
 
 def _files(home: Path) -> Iterator[Path]:
+    """What others may read, and the build's artifacts, which only an error may taint."""
     for path in sorted(home.rglob("*")):
-        if path.is_file() and path.relative_to(home).parts[0] not in PRIVATE:
+        parts = path.relative_to(home).parts
+        if path.is_file() and (parts[0] not in PRIVATE or parts[:2] == ("restricted", "build")):
             yield path
 
 

@@ -43,6 +43,8 @@ def gate(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> OpenGa
     project = write_project(tmp_path_factory.mktemp("project"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ops.release_gate, "PROJECT_ROOT", project)
+        # The project's tables are made up: there is no snapshot behind them.
+        patch.setattr(ops.release_gate, "current_snapshot", lambda _: "none")
         seen: list[OpenGate] = []
 
         def remember(*arguments: Any) -> OpenGate:
@@ -195,6 +197,7 @@ def test_a_closed_gate_writes_nothing(
     settings: Settings, gate: OpenGate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ops.release_gate, "PROJECT_ROOT", settings.home / "project")
+    monkeypatch.setattr(ops.release_gate, "current_snapshot", lambda _: "none")
     before = _digests(settings.release / "open")
     listed = sorted(settings.release.iterdir())
     for name in ("open", "fresh"):

@@ -8,8 +8,9 @@ cohorts as (
     {{ cohort_rows(definitions) }}
 ),
 
--- Membership of N days holds N calendar days; nobody is a member after the end of observation,
--- but for an entry that lies there itself. Two entries of one day are one period: as two rows they would tie in the windows below.
+-- Membership of N days holds N calendar days; nobody is a member after the end of observation, but
+-- for an entry that lies there itself. Two entries of one day are one period: as two rows they
+-- would tie in the windows below.
 periods as (
     select distinct
         candidates.cohort_code,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import streamlit as st
+import yaml
 
 from dashboards import page, queries, tables
 from dashboards.queries import Row
@@ -67,7 +70,8 @@ def _definition(cohort: Row) -> None:
         f"owner: {cohort['owner_name'] or 'nobody'}"
     )
     with st.popover("Definition"):
-        st.code(cohort["definition"], language=None, wrap_lines=True)
+        written = yaml.safe_dump(json.loads(cohort["definition"]), allow_unicode=True)
+        st.code(written, language="yaml", wrap_lines=True)
 
 
 if __name__ == "__main__":

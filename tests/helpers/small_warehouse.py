@@ -330,7 +330,7 @@ def _cohorts(con: duckdb.DuckDBPyConnection) -> None:
                 "accepted",
                 "Diabetes programme",
                 "Adults with a diagnosis of type 2 diabetes.",
-                "entry: E11\nprior: 365 days",
+                '{"entry": "E11", "prior_observation_days": 365}',
             ),
             (
                 "heart_failure",
@@ -339,7 +339,7 @@ def _cohorts(con: duckdb.DuckDBPyConnection) -> None:
                 "draft",
                 "Cardiology",
                 "Adults admitted with heart failure.",
-                "entry: I50\nprior: 365 days",
+                '{"entry": "I50", "prior_observation_days": 365}',
             ),
         ],
     )

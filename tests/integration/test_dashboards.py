@@ -145,6 +145,23 @@ def test_view_survives_turning_to_another_page() -> None:
     assert page.selectbox(key="scope_selector").value == "harbour"
 
 
+def test_a_cohorts_definition_is_shown_as_its_file_says_it() -> None:
+    page = run("cohorts")
+    assert page.code[0].value == "entry: I50\nprior_observation_days: 365"
+
+
+def test_pmpm_leaves_out_what_was_paid_without_coverage(settings: Settings) -> None:
+    view = find_views(settings)[NETWORK]
+    payer = queries.payers(view)[0]["payer_key"]
+    last = queries.claims_monthly(view, payer)[-1]
+    covered = last["paid_amount"] - last["uncovered_paid_amount"]
+    assert last["uncovered_paid_amount"] > 0
+    table = words(run("claims")).split("Claims by month of service</caption>")[1]
+    cells = table.split("<tbody>")[1].split("</tr>")[0]
+    assert f">{covered / last['member_months_count']:,.2f}<" in cells
+    assert f">{last['paid_amount'] / last['member_months_count']:,.2f}<" not in cells
+
+
 def test_cohort_flow_hides_a_small_step_and_its_loss() -> None:
     page = choose(run("cohorts"), "Cohort", "heart_failure")
     said = words(page)

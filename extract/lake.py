@@ -98,8 +98,13 @@ def write_manifest(directory: Path, manifest: Manifest, key: bytes) -> None:
     sync(directory)
 
 
-def read_manifest(directory: Path, key: bytes) -> Manifest:
+def read_manifest(directory: Path, key: bytes | None) -> Manifest:
     """Read a snapshot's manifest and check its signature.
+
+    Args:
+        directory: the snapshot.
+        key: the token key; None where the reader has no business with the vault, and the signature
+            is not checked.
 
     Raises:
         KeyFileError: the key is not the one the snapshot was taken with.
@@ -115,13 +120,13 @@ def read_manifest(directory: Path, key: bytes) -> Manifest:
         ) from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise SnapshotError(f"{path} cannot be read as a manifest: take a new snapshot.") from None
-    if body.get("key_id") != key_id(key):
+    if key is not None and body.get("key_id") != key_id(key):
         raise KeyFileError(
             f"The snapshot {directory.name} was taken with another token key than the one in the "
             "vault: restore that key from the backup; with another, every record and every link "
             "would change."
         )
-    if not hmac.compare_digest(str(signature), _signature(body, key)):
+    if key is not None and not hmac.compare_digest(str(signature), _signature(body, key)):
         raise SnapshotError(
             f"{path} is not as it was written (its signature does not fit the token key): "
             "restore the snapshot from a backup or take a new one."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,8 @@ def test_a_snapshot_that_lost_a_file_is_not_built_from(settings: Settings) -> No
     (settings.lake / NAME / FILE).unlink()
     with pytest.raises(SnapshotError, match=f"{FILE} is missing"):
         current_snapshot(settings)
+
+
+def test_a_build_needs_nothing_of_the_vault(settings: Settings) -> None:
+    shutil.rmtree(settings.vault)
+    assert current_snapshot(settings) == NAME

@@ -185,12 +185,13 @@ def _box(step: Step, first: int) -> str:
 
 
 def _loss(before: Step, after: Step) -> str:
+    """Say what a step loses; its counts are rounded up to tens, and so no exact answer."""
     if before.persons is None or after.persons is None:
         return ""
     if before.persons != after.persons:
-        return f"{before.persons - after.persons:,} persons leave"
+        return f"about {before.persons - after.persons:,} persons leave"
     if before.unit != after.unit or before.events is None or after.events is None:
-        return "nobody leaves"
+        return "fewer than 10 persons leave"
     if before.events != after.events:
-        return f"nobody leaves, {before.events - after.events:,} events do"
-    return "nothing leaves"
+        return f"fewer than 10 persons leave, about {before.events - after.events:,} events do"
+    return "fewer than 10 leave"

@@ -15,12 +15,9 @@ with reconciliation as (
 flagged as (
     select
         *,
-        not is_organisation
-        and (
-            {{ is_small_count('source_count') }}
-            or {{ is_small_count('lake_count') }}
-            or {{ is_small_count('quarantined_count') }}
-        ) as is_suppressed
+        not is_organisation and {{ is_small_count('source_count') }} as is_source_hidden,
+        not is_organisation and {{ is_small_count('lake_count') }} as is_lake_hidden,
+        not is_organisation and {{ is_small_count('quarantined_count') }} as is_quarantine_hidden
     from reconciliation
 ),
 
@@ -33,18 +30,18 @@ final as (
         column_name,
         case
             when is_organisation then source_count
-            when not is_suppressed then {{ round_up_count('source_count', 100) }}
+            when not is_source_hidden then {{ round_up_count('source_count', 100) }}
         end as source_count,
         case
             when is_organisation then lake_count
-            when not is_suppressed then {{ round_up_count('lake_count', 100) }}
+            when not is_lake_hidden then {{ round_up_count('lake_count', 100) }}
         end as lake_count,
         case
             when is_organisation then quarantined_count
-            when not is_suppressed then {{ round_up_count('quarantined_count') }}
+            when not is_quarantine_hidden then {{ round_up_count('quarantined_count') }}
         end as quarantined_count,
         is_equal,
-        is_suppressed
+        is_source_hidden or is_lake_hidden or is_quarantine_hidden as is_suppressed
     from flagged
 )
 

@@ -9,7 +9,7 @@ record number or the total paid in a small month says something about a patient.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -169,3 +169,28 @@ def _sum(
     )
     sums = [(o.profile.period, str(Decimal(o.profile.sums[name]).normalize())) for o in done]
     return Check(table.source, table.name, name, SUM, None, None, None, equal, digest(sums))
+
+
+def quarantine_rows(
+    tables: dict[str, dict[str, dict[str, Partition]]],
+) -> Iterator[dict[str, object]]:
+    """Yield how many values of each column were quarantined, and why: rows of the quality table."""
+    counts: dict[tuple[str, str, str, str], list[int]] = {}
+    for source, by_table in tables.items():
+        for table, periods in by_table.items():
+            for partition in periods.values():
+                for item in partition.quarantined:
+                    key = (source, table, item.column, item.reason)
+                    count = counts.setdefault(key, [0, 0])
+                    count[0] += item.rows
+                    count[1] += item.rows if item.is_row_dropped else 0
+    for (source, table, column, reason), (rows, dropped) in sorted(counts.items()):
+        yield {
+            "quarantine_key": f"{source}|{table}|{column}|{reason}",
+            "source_name": source,
+            "table_name": table,
+            "column_name": column,
+            "reason_code": reason,
+            "is_row_dropped": dropped > 0,
+            "row_count": rows,
+        }

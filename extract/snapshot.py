@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ from extract.lake import (
     write_manifest,
 )
 from extract.partitions import describe_file, link_file, write_partition, write_table
-from extract.reconcile import Check, Outcome, read_footer, reconcile
+from extract.reconcile import Check, Outcome, quarantine_rows, read_footer, reconcile
 from extract.reference import reference_table_apart, reference_versions
 from extract.report import SnapshotReport, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
@@ -136,6 +136,7 @@ class _Run:
         directory = None if self.full else current_directory(self.settings.lake)
         self.previous_lake = directory
         self.previous = read_manifest(directory, self.key) if directory else None
+        self._refuse_lost_source()
         self.previous_vault = current_version(self.settings.vault)
         self.tokeniser = Tokeniser(self.key)
         self.references: dict[str, pa.Table] = {}
@@ -156,6 +157,16 @@ class _Run:
         write_manifest(self.lake, self._manifest(), self.key)
         self._put_in_force()
         return self._report(people)
+
+    def _refuse_lost_source(self) -> None:
+        known = set(self.previous.tables) if self.previous else set()
+        lost = sorted((known & set(operational_contracts(self.contracts))) - set(self.operational))
+        if lost:
+            raise SettingsError(
+                f"{self.settings.home / SETTINGS_FILE} no longer names the source {lost[0]}, which "
+                "the last snapshot holds: name it again, or run `scutari snapshot --full` to go on "
+                "without it."
+            )
 
     def _all_tables(self) -> list[TableContract]:
         return [t for source in self.operational.values() for t in source.tables.values()]
@@ -352,7 +363,7 @@ class _Run:
         }
         reconciliation = [asdict(check) | {"check_key": check.check_key} for check in self.checks]
         rows = {"snapshots": [snapshot], "reconciliation": reconciliation}
-        rows["quarantine"] = list(_quarantine_rows(self.tables))
+        rows["quarantine"] = list(quarantine_rows(self.tables))
         for name, values in rows.items():
             table = self.contracts["quality"].tables[name]
             path = _path(table, WHOLE_TABLE)
@@ -418,27 +429,3 @@ def _empty(table: TableContract) -> PartitionProfile:
         null_counts=dict.fromkeys((c.name for c in table.lake_columns), 0),
         sums=dict.fromkeys((c.name for c in table.lake_columns if c.is_summed), 0),
     )
-
-
-def _quarantine_rows(
-    tables: dict[str, dict[str, dict[str, Partition]]],
-) -> Iterator[dict[str, object]]:
-    counts: dict[tuple[str, str, str, str], list[int]] = {}
-    for source, by_table in tables.items():
-        for table, periods in by_table.items():
-            for partition in periods.values():
-                for item in partition.quarantined:
-                    key = (source, table, item.column, item.reason)
-                    count = counts.setdefault(key, [0, 0])
-                    count[0] += item.rows
-                    count[1] += item.rows if item.is_row_dropped else 0
-    for (source, table, column, reason), (rows, dropped) in sorted(counts.items()):
-        yield {
-            "quarantine_key": f"{source}|{table}|{column}|{reason}",
-            "source_name": source,
-            "table_name": table,
-            "column_name": column,
-            "reason_code": reason,
-            "is_row_dropped": dropped > 0,
-            "row_count": rows,
-        }

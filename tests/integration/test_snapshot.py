@@ -237,6 +237,15 @@ def test_a_clock_set_back_does_not_put_a_snapshot_before_the_last(
     assert current(settings) == second
 
 
+def test_a_source_does_not_vanish_unasked(settings: Settings) -> None:
+    first = take_snapshot(settings)
+    fewer = replace(settings, sources={"billing": settings.sources["billing"]})
+    with pytest.raises(SettingsError, match="no longer names the source ehr"):
+        take_snapshot(fewer)
+    assert current(settings) == first.snapshot_id
+    assert take_snapshot(fewer, full=True).tables < first.tables
+
+
 def test_duckdb_finds_the_nulls_of_every_lake_column(settings: Settings) -> None:
     """Of two visits of a month one has a provider: a token and a null, and no other value."""
     change(settings, "update ed_visits set provider_id = 4711 where visit_id = 810028100282")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from extract.contracts import TableContract
@@ -17,6 +18,8 @@ from governance.errors import SourceError
 
 ROW_GROUP_ROWS = 122_880
 COMPRESSION_LEVEL = 3
+# Enough for thousands of codes; what has more values is written plain from there on.
+DICTIONARY_BYTES = 64 << 10
 
 
 class ParquetFile:
@@ -39,6 +42,9 @@ class ParquetFile:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows; they are written once they fill a row group."""
+        if self._key is not None:
+            # In the order of the tokens: the source's would number the records through.
+            batch = batch.take(pc.sort_indices(batch.column(self._key)))
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
         self.rows += batch.num_rows
@@ -66,6 +72,7 @@ class ParquetFile:
                 compression="zstd",
                 compression_level=COMPRESSION_LEVEL,
                 use_dictionary=self._dictionary,
+                dictionary_pagesize_limit=DICTIONARY_BYTES,
                 store_schema=False,
             )
         return self._writer
@@ -73,9 +80,6 @@ class ParquetFile:
     def _flush(self) -> None:
         if self._waiting_rows:
             table = pa.Table.from_batches(self._waiting, self._schema)
-            if self._key is not None:
-                # In the order of the tokens: the source's would number the records through.
-                table = table.sort_by(self._key)
             self._open().write_table(table, row_group_size=ROW_GROUP_ROWS)
         self._waiting, self._waiting_rows = [], 0
 

@@ -78,6 +78,8 @@ def take_snapshot(
         SnapshotError: another snapshot is running, or the disk is full.
         SourceError: a database is out of reach or is not as declared.
     """
+    # Arrow's own allocators keep what was freed: a third more memory, and no time won.
+    pa.set_memory_pool(pa.system_memory_pool())
     contracts = load_contracts(PROJECT_ROOT)
     operational = _configured(settings, contracts)
     with locked(settings), explained(settings):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from extract.identity.tokens import KEY_FILE, key_id, load_or_create_key
 from extract.identity.vault import VERSIONS
 from extract.lake import snapshot_ids, sync
 from governance.errors import KeyFileError, SnapshotError
+from governance.locks import exclusive
 from governance.settings import Settings
 
 LOCK_FILE = ".snapshot.lock"
@@ -34,13 +34,10 @@ def locked(settings: Settings) -> Iterator[None]:
     settings.lake.mkdir(parents=True, exist_ok=True)
     for zone in (settings.vault, settings.restricted):
         zone.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (settings.lake / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SnapshotError(
-                f"Another snapshot is being taken into {settings.lake}: wait until it has ended."
-            ) from None
+    refusal = SnapshotError(
+        f"Another snapshot is being taken into {settings.lake}: wait until it has ended."
+    )
+    with exclusive(settings.lake / LOCK_FILE, refusal):
         yield
 
 

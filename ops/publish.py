@@ -14,7 +14,6 @@ one rename switches. All files are complete before the first link moves.
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import os
 import re
 import shutil
@@ -29,6 +28,7 @@ import duckdb
 import pyarrow as pa
 
 from governance.errors import BuildError, PublicationError
+from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import BuildRecord, read_record
 from ops.derived import Cell, funnel_tables, own_funnel_table, xmr_table
@@ -341,16 +341,11 @@ def _sync(path: Path) -> None:
 def _one_at_a_time(settings: Settings) -> Iterator[None]:
     settings.published.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
     path = settings.published / ".lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    refusal = PublicationError(
+        f"Nothing was published: another publication holds {path}; wait until it has ended."
+    )
+    with exclusive(path, refusal):
         yield
-    except BlockingIOError:
-        raise PublicationError(
-            f"Nothing was published: another publication holds {path}; wait until it has ended."
-        ) from None
-    finally:
-        os.close(descriptor)
 
 
 def _quoted(path: Path) -> str:

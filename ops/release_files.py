@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from governance.errors import PublicationError
+from governance.locks import exclusive
 
 _ABOUT = """\
 HIPAA's fields are removed or generalised: years instead of dates, intervals and lengths of stay in
@@ -43,17 +43,11 @@ def hold(directory: Path) -> Iterator[None]:
     Raises:
         PublicationError: another process holds it.
     """
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PublicationError(
-                f"Another release is being written to {directory}: wait for it to end."
-            ) from None
+    refusal = PublicationError(
+        f"Another release is being written to {directory}: wait for it to end."
+    )
+    with exclusive(directory, refusal):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def sync(directory: Path) -> None:

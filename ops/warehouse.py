@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +9,7 @@ import duckdb
 
 from extract.verify import verify_snapshot
 from governance.errors import BuildError
+from governance.locks import exclusive
 from governance.settings import Settings
 
 LOCK_FILE = ".warehouse.lock"
@@ -27,18 +26,12 @@ def held(settings: Settings) -> Iterator[int]:
     Raises:
         BuildError: another build holds it, or another program has the file open.
     """
-    path = settings.home / LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    refusal = BuildError(
+        f"Another build or release is writing {settings.warehouse}: wait until it has ended."
+    )
+    with exclusive(settings.home / LOCK_FILE, refusal) as descriptor:
         _check_free(settings)
         yield descriptor
-    except BlockingIOError:
-        raise BuildError(
-            f"Another build or release is writing {settings.warehouse}: wait until it has ended."
-        ) from None
-    finally:
-        os.close(descriptor)
 
 
 def current_snapshot(settings: Settings) -> str:

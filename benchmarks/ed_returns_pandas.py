@@ -1,4 +1,4 @@
-"""The headline measure from lake files in pandas: the definition in vectorised steps."""
+"""All measures from lake files in pandas: the definition in vectorised steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Any
 import pandas as pd
 
 _DAY = pd.Timedelta(hours=24)
-_WINDOW = pd.Timedelta(hours=72)
+_MEASURES = {
+    "ed_return_72h_admitted": (72, True, None),
+    "ed_return_72h_any": (72, False, None),
+    "ed_return_7d_sentinel": (168, True, "sentinel"),
+    "ed_return_7d_ami": (168, True, "ami"),
+    "ed_return_7d_sah": (168, True, "sah"),
+    "ed_return_7d_paediatric_sepsis": (168, True, "sepsis"),
+}
+_LONGEST = pd.Timedelta(hours=168)
+_FOREVER = pd.Timedelta(days=36500)
 _VISITS = [
     "visit_id", "hospital_id", "patient_id", "disposition_code", "is_planned", "arrived_at",
     "disposition_at", "departed_at", "deleted_at",
@@ -16,24 +25,34 @@ _VISITS = [
 
 
 def count(lake: Path) -> list[tuple[Any, ...]]:
-    """Return hospital, month, numerator, index visits and all visits, in that order."""
+    """Return hospital, month, measure, numerator, index visits and all visits, in that order."""
     people = pd.read_parquet(
         lake / "identity/person_map", columns=["registration_key", "person_key"]
     )
-    legs = _stays(_legs(_visits(lake, people)))
-    legs = _follow(legs, lake, people)
-    legs = legs[legs["month"].notna()]
+    visits = _visits(lake, people)
+    legs, leg_of_visit = _legs(visits)
+    legs = _follow(_stays(legs), lake, people)
+    found = _grouped(_returns(legs), legs, leg_of_visit, lake, people)
     cells = ["hospital_id", "month"]
-    counts = legs.groupby(cells)["followed"].sum().rename("everything").to_frame()
-    found = _returns(legs)
-    found = found[found["followed"]]
-    within = (found["started_return"] - found["left"] <= _WINDOW) & found["started_return"].notna()
-    unknown = within & ~found["admitted_return"].eq(True) & found["disposition_return"].isna()
-    found = found.assign(numerator=within & found["admitted_return"].eq(True), index=~unknown)
-    counts = counts.join(found.groupby(cells)[["numerator", "index"]].sum()).fillna(0).reset_index()
-    columns = ["hospital_id", "month", "numerator", "index", "everything"]
-    rows = counts.sort_values(cells)[columns].itertuples(index=False)
-    return [(r[0], r[1].date(), int(r[2]), int(r[3]), int(r[4])) for r in rows]
+    rows: list[tuple[Any, ...]] = []
+    for measure, (hours, is_admission_required, group) in _MEASURES.items():
+        window = pd.Timedelta(hours=hours)
+        everything = (legs["follow_up"] >= window).groupby([legs[cell] for cell in cells]).sum()
+        within = (found["elapsed"] <= window).astype(bool)
+        is_open = ~found["admitted_return"].eq(True) & found["disposition_return"].isna()
+        index = found["follow_up"].ge(window) & ~(within & is_open)
+        counted = index & within
+        if is_admission_required:
+            counted &= found["admitted_return"].eq(True)
+        if group:
+            counted &= found[group].eq(True)
+        asked = found[cells].assign(numerator=counted, index=index).groupby(cells).sum()
+        counts = everything.rename("everything").to_frame().join(asked).fillna(0).reset_index()
+        rows.extend(
+            (r.hospital_id, r.month.date(), measure, int(r.numerator), int(r[4]), int(r.everything))
+            for r in counts[[*cells, "everything", "numerator", "index"]].itertuples(index=False)
+        )
+    return sorted(rows)
 
 
 def _visits(lake: Path, people: pd.DataFrame) -> pd.DataFrame:
@@ -51,7 +70,7 @@ def _visits(lake: Path, people: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _legs(visits: pd.DataFrame) -> pd.DataFrame:
+def _legs(visits: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     place = ["subject", "hospital_id"]
     visits = visits.sort_values([*place, "arrived_at", "visit_id"])
     busy = visits.groupby(place)["left"].cummax()
@@ -64,7 +83,9 @@ def _legs(visits: pd.DataFrame) -> pd.DataFrame:
     last = last.set_index("leg")[["disposition_code", "known", "visit_id"]]
     columns = ["leg", *place, "person_key", "visit_id", "planned", "arrived_at"]
     legs = visits.loc[starts, columns].set_index("leg").join(last.add_suffix("_last"))
-    return legs.join(visits.groupby("leg")["left"].max())
+    rank = [*order[1:], "leg"]
+    members = visits.assign(open=open_)[[*dict.fromkeys(rank)]]
+    return legs.join(visits.groupby("leg")["left"].max()), members
 
 
 def _stays(legs: pd.DataFrame) -> pd.DataFrame:
@@ -91,13 +112,14 @@ def _follow(legs: pd.DataFrame, lake: Path, people: pd.DataFrame) -> pd.DataFram
     )
     died = pd.to_datetime(deaths["deceased_on"], utc=True) + _DAY
     died.index = deaths["person_key"]
-    month = pd.Series(pd.NaT, index=legs.index, dtype="datetime64[us]")
+    day = pd.Series(pd.NaT, index=legs.index, dtype="datetime64[us]")
     for hospital, zone in hospitals.itertuples(index=False):
         local = legs.loc[legs["hospital_id"] == hospital, "arrived_at"].dt.tz_convert(zone)
-        month.loc[local.index] = local.dt.tz_localize(None).dt.to_period("M").dt.to_timestamp()
+        day.loc[local.index] = local.dt.tz_localize(None).dt.normalize()
     is_dead = legs["person_key"].map(died).le(through)
-    followed = legs["left"].add(_WINDOW).le(through) | is_dead
-    return legs.assign(month=month, followed=followed | legs["disposition_code_last"].eq("died"))
+    is_dead |= legs["disposition_code_last"].eq("died")
+    follow_up = (through - legs["left"]).fillna(pd.Timedelta(0)).mask(is_dead, _FOREVER)
+    return legs.assign(day=day, month=day.dt.to_period("M").dt.to_timestamp(), follow_up=follow_up)
 
 
 def _returns(legs: pd.DataFrame) -> pd.DataFrame:
@@ -107,6 +129,7 @@ def _returns(legs: pd.DataFrame) -> pd.DataFrame:
     admitted = (legs["disposition_code_last"] == "admitted").groupby(legs["stay"]).any()
     stays = final.assign(
         started=by_stay["arrived_at"].min(),
+        started_on=first["day"],
         is_planned=first["planned"],
         first_id=first["visit_id"],
         admitted=admitted,
@@ -115,7 +138,7 @@ def _returns(legs: pd.DataFrame) -> pd.DataFrame:
     stays = stays[stays["person_key"].notna() & ~stays["is_planned"] & stays["started"].notna()]
     index = stays[stays["disposition"].eq("home") & stays["known_last"]].sort_values("left")
     later = stays[~stays["disposition"].eq("lwbs")].sort_values(["started", "first_id"])
-    later = later[["person_key", "stay", "started", "admitted", "disposition"]]
+    later = later[["person_key", "stay", "started", "started_on", "admitted", "disposition"]]
     later.columns = ["person_key", *(f"{name}_return" for name in later.columns[1:])]
     found = pd.merge_asof(
         index, later, left_on="left", right_on="started_return", by="person_key",
@@ -124,4 +147,74 @@ def _returns(legs: pd.DataFrame) -> pd.DataFrame:
     found = found.sort_values(["left", "arrived_at", "visit_id_last"])
     shared = found["stay_return"].notna() & found.duplicated("stay_return", keep="last")
     found.loc[shared, "started_return"] = pd.NaT
-    return found
+    return found.assign(elapsed=found["started_return"] - found["left"])
+
+
+def _grouped(
+    found: pd.DataFrame,
+    legs: pd.DataFrame,
+    leg_of_visit: pd.DataFrame,
+    lake: Path,
+    people: pd.DataFrame,
+) -> pd.DataFrame:
+    """Say of every admitted return within a week to which diagnosis groups it belongs."""
+    suspects = found[found["admitted_return"].eq(True) & found["elapsed"].le(_LONGEST)]
+    suspects = suspects[["stay_return", "started_on_return", "person_key"]]
+    parts = suspects.merge(
+        legs.reset_index()[["leg", "stay", "arrived_at", "visit_id"]],
+        left_on="stay_return", right_on="stay",
+    ).merge(leg_of_visit, on="leg", suffixes=("_leg", ""))  # fmt: skip
+    codes = _discharge_codes(parts, lake).combine_first(_ed_codes(parts, lake))
+    codes = codes.str.replace(".", "", regex=False).str.upper()
+    suspects = suspects.merge(_births(lake, people), on="person_key", how="left")
+    suspects = suspects.assign(code=suspects["stay_return"].map(codes).fillna(""))
+    grown_up = suspects["birth_date"] + pd.DateOffset(years=18)
+    groups = pd.DataFrame(
+        {
+            "stay_return": suspects["stay_return"],
+            "ami": suspects["code"].str.startswith(("I21", "I22")),
+            "sah": suspects["code"].str.startswith("I60"),
+            "sepsis": suspects["code"].str.startswith(("A40", "A41"))
+            & suspects["started_on_return"].lt(grown_up),
+        }
+    )
+    groups["sentinel"] = groups[["ami", "sah", "sepsis"]].any(axis=1)
+    return found.merge(groups, on="stay_return", how="left")
+
+
+def _main_diagnoses(lake: Path, table: str, key: str) -> pd.DataFrame:
+    columns = [key, "diagnosis_id", "diagnosis_code", "sequence_number", "recorded_at"]
+    codes = pd.read_parquet(lake / f"ehr/{table}", columns=[*columns, "deleted_at"])
+    codes = codes[codes["deleted_at"].isna() & codes["sequence_number"].eq(1)]
+    codes = codes.dropna(subset="diagnosis_code").sort_values(["recorded_at", "diagnosis_id"])
+    return codes.drop_duplicates(key, keep="last")[[key, "diagnosis_code"]]
+
+
+def _discharge_codes(parts: pd.DataFrame, lake: Path) -> pd.Series:
+    columns = ["encounter_id", "ed_visit_id", "admitted_at", "deleted_at"]
+    encounters = pd.read_parquet(lake / "ehr/inpatient_encounters", columns=columns)
+    encounters = encounters[encounters["deleted_at"].isna()].merge(
+        _main_diagnoses(lake, "inpatient_diagnoses", "encounter_id"), on="encounter_id"
+    )
+    found = parts.merge(encounters, left_on="visit_id", right_on="ed_visit_id")
+    found = found.sort_values(["admitted_at", "encounter_id"]).drop_duplicates("stay_return")
+    return found.set_index("stay_return")["diagnosis_code"]
+
+
+def _ed_codes(parts: pd.DataFrame, lake: Path) -> pd.Series:
+    found = parts.merge(_main_diagnoses(lake, "ed_visit_diagnoses", "visit_id"), on="visit_id")
+    order = ["arrived_at_leg", "visit_id_leg", "open", "left", "arrived_at", "visit_id"]
+    found = found.sort_values(order).drop_duplicates("stay_return", keep="last")
+    return found.set_index("stay_return")["diagnosis_code"]
+
+
+def _births(lake: Path, people: pd.DataFrame) -> pd.DataFrame:
+    parts = []
+    for table, key in (("ehr/patients", "patient_id"), ("billing/members", "member_id")):
+        columns = [key, "birth_date", "updated_at", "deleted_at"]
+        rows = pd.read_parquet(lake / table, columns=columns)
+        parts.append(rows[rows["deleted_at"].isna()].rename(columns={key: "registration_key"}))
+    rows = pd.concat(parts).merge(people, on="registration_key").dropna(subset="person_key")
+    rows = rows.sort_values(["updated_at", "registration_key"], na_position="first")
+    rows = rows.drop_duplicates("person_key", keep="last")[["person_key", "birth_date"]]
+    return rows.assign(birth_date=pd.to_datetime(rows["birth_date"]))

@@ -42,9 +42,9 @@ def departures(history: History) -> list[Row]:
             "disposition_code": visit.disposition,
             "is_planned": visit.is_planned,
             "is_departure_known": visit.is_departure_known,
+            "arrived_on": visit.arrived_local[:10],
             "arrived_at": visit.arrived_at,
             "effective_departed_at": visit.effective_departed_at,
-            "arrived_month_on": visit.month_on,
         }
         for visit in history.visits
     ]
@@ -82,9 +82,9 @@ def leg_outcomes(history: History) -> list[Row]:
                 "is_admission": rule.get("is_admission", "false") == "true",
                 "is_transfer": rule.get("is_transfer", "false") == "true",
                 "is_death": rule.get("is_death", "false") == "true",
+                "arrived_on": first.arrived_local[:10],
                 "arrived_at": first.arrived_at,
                 "departed_at": history.departed_at(key),
-                "arrived_month_on": first.month_on,
             }
         )
     return rows
@@ -94,8 +94,9 @@ def followed_legs(history: History) -> list[Row]:
     """Rows of int_ed_legs__follow_up."""
     return [
         {
-            **{name: value for name, value in row.items() if name != "is_death"},
+            **{name: row[name] for name in row if name not in ("is_death", "arrived_on")},
             "follow_up_seconds": history.follow_up_seconds(str(row["leg_key"])),
+            "arrived_month_on": _first(history, str(row["leg_key"])).month_on,
         }
         for row in leg_outcomes(history)
     ]
@@ -109,9 +110,14 @@ def legs_in_stays(history: History) -> list[Row]:
         for row in followed_legs(history)
     }
     return [
-        {**legs[leg], "stay_key": stay, "is_last_leg": leg == history.stay(stay)[-1]}
+        {
+            **legs[leg],
+            "stay_key": stay,
+            "leg_number": number,
+            "is_last_leg": leg == history.stay(stay)[-1],
+        }
         for stay in history.stays()
-        for leg in history.stay(stay)
+        for number, leg in enumerate(history.stay(stay), start=1)
     ]
 
 
@@ -243,6 +249,7 @@ def departure_test(history: History) -> UnitTest | None:
     persons = {visit.person for visit in history.visits if visit.person}
     given: dict[str, list[Row]] = {
         "stg_ehr__ed_visits": visits,
+        "int_ed_visits__main_diagnoses": [],
         "int_registrations__persons": [
             {"registration_key": person, "person_key": person} for person in sorted(persons)
         ],
@@ -297,7 +304,10 @@ def stay_outcomes_test(history: History) -> UnitTest | None:
         visit.may_return is False or visit.exclusion_reason in ("open", "no_departure")
         for visit in history.visits
     )
-    given = {"int_ed_legs__stays": legs_in_stays(history)}
+    given = {
+        "int_ed_legs__stays": legs_in_stays(history),
+        "int_ed_stays__discharge_diagnoses": [],
+    }
     expect = pick(
         stay_outcomes(history),
         "stay_key",

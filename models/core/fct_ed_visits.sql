@@ -8,10 +8,6 @@ placed as (
     select * from {{ ref('int_ed_visits__exclusions') }}
 ),
 
-diagnoses as (
-    select * from {{ ref('int_ed_visits__main_diagnoses') }}
-),
-
 final as (
     select
         visits.ed_visit_key,
@@ -26,7 +22,7 @@ final as (
         visits.arrival_mode_code,
         visits.complaint_code,
         visits.disposition_code,
-        diagnoses.main_diagnosis_code,
+        placed.main_diagnosis_code,
         placed.index_exclusion_reason,
         -- Until the departure, or the decision where none is written down. Not known where neither
         -- is, or where it lies before the arrival.
@@ -54,7 +50,6 @@ final as (
         visits.departed_at
     from visits
     inner join placed on visits.ed_visit_key = placed.ed_visit_key
-    left join diagnoses on visits.ed_visit_key = diagnoses.ed_visit_key
 )
 
 select * from final

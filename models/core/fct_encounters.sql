@@ -36,7 +36,7 @@ final as (
         inpatient_encounters.registration_key,
         inpatient_encounters.hospital_key,
         inpatient_encounters.provider_key,
-        inpatient_encounters.ed_visit_key,
+        visits.ed_visit_key,
         'inpatient' as encounter_class_code,
         inpatient_encounters.discharge_disposition_code as disposition_code,
         diagnoses.main_diagnosis_code,
@@ -45,6 +45,8 @@ final as (
     from inpatient_encounters
     left join registrations
         on inpatient_encounters.registration_key = registrations.registration_key
+    -- Not every visit it names is there: some are deleted or in quarantine.
+    left join visits on inpatient_encounters.ed_visit_key = visits.ed_visit_key
     left join diagnoses on inpatient_encounters.encounter_key = diagnoses.encounter_key
 )
 

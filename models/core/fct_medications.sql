@@ -7,10 +7,14 @@ registrations as (
     select * from {{ ref('int_registrations__persons') }}
 ),
 
+encounters as (
+    select * from {{ ref('fct_encounters') }}
+),
+
 final as (
     select
         medications.medication_key,
-        coalesce(medications.ed_visit_key, medications.encounter_key) as encounter_key,
+        encounters.encounter_key,
         registrations.person_key,
         medications.hospital_key,
         medications.medication_code,
@@ -20,6 +24,8 @@ final as (
         medications.administered_at
     from medications
     left join registrations on medications.registration_key = registrations.registration_key
+    left join encounters
+        on coalesce(medications.ed_visit_key, medications.encounter_key) = encounters.encounter_key
 )
 
 select * from final

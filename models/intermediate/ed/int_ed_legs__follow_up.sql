@@ -1,5 +1,5 @@
--- One row per leg: how it ended, and for how long after its departure the data are complete; null
--- means for ever, because the person died.
+-- One row per leg: how it ended, how old the person was, and for how long after its departure the
+-- data are complete; null means for ever, because the person died.
 -- A view, like every step that one table alone is made of.
 {{ config(materialized='view') }}
 
@@ -18,6 +18,7 @@ completeness as (
 judged as (
     select
         legs.*,
+        persons.birth_on,
         completeness.data_through_at,
         legs.is_death
         or coalesce(
@@ -37,8 +38,11 @@ final as (
         hospital_key,
         lone_key,
         last_visit_key,
+        complaint_code,
         disposition_code,
+        main_diagnosis_code,
         exclusion_code,
+        {{ completed_years("birth_on", "arrived_on") }} as age_years,
         -- Without a known end of the data nothing has been followed for any time.
         case
             when not is_dead
@@ -50,9 +54,9 @@ final as (
         can_be_return,
         is_admission,
         is_transfer,
+        {{ month_of("arrived_on") }} as arrived_month_on,
         arrived_at,
-        departed_at,
-        arrived_month_on
+        departed_at
     from judged
 )
 

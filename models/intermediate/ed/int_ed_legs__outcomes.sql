@@ -1,4 +1,5 @@
--- One row per leg: an ED visit after its double registrations are joined, and how it ended.
+-- One row per leg: an ED visit after its double registrations are joined, and how it ended. Its main
+-- diagnosis is that of the registration which left last among those that have one.
 {{ config(materialized='view') }}
 
 with registrations as (
@@ -16,12 +17,17 @@ legs as (
         min(hospital_key) as hospital_key,
         min(lone_key) as lone_key,
         min(case when leaving_rank = 1 then ed_visit_key end) as last_visit_key,
+        min(case when leaving_rank = 1 then complaint_code end) as complaint_code,
         min(case when leaving_rank = 1 then disposition_code end) as disposition_code,
+        min_by(
+            main_diagnosis_code,
+            case when main_diagnosis_code is not null then leaving_rank end
+        ) as main_diagnosis_code,
         bool_or(ed_visit_key = leg_key and is_planned) as is_planned,
         bool_or(leaving_rank = 1 and is_departure_known) as is_departure_known,
+        min(case when ed_visit_key = leg_key then arrived_on end) as arrived_on,
         min(arrived_at) as arrived_at,
-        max(effective_departed_at) as departed_at,
-        min(case when ed_visit_key = leg_key then arrived_month_on end) as arrived_month_on
+        max(effective_departed_at) as departed_at
     from registrations
     group by leg_key
 ),
@@ -33,7 +39,9 @@ final as (
         legs.hospital_key,
         legs.lone_key,
         legs.last_visit_key,
+        legs.complaint_code,
         legs.disposition_code,
+        legs.main_diagnosis_code,
         case
             when legs.disposition_code is null then 'open'
             when dispositions.disposition_code is null then 'other_disposition'
@@ -47,9 +55,9 @@ final as (
         coalesce(dispositions.is_admission, false) as is_admission,
         coalesce(dispositions.is_transfer, false) as is_transfer,
         coalesce(dispositions.is_death, false) as is_death,
+        legs.arrived_on,
         legs.arrived_at,
-        legs.departed_at,
-        legs.arrived_month_on
+        legs.departed_at
     from legs
     left join dispositions on legs.disposition_code = dispositions.disposition_code
 )

@@ -41,14 +41,18 @@ judged as (
     cross join rules
 ),
 
-numbered as (
+placed as (
     select
         *,
-        sum(case when is_first_leg then 1 else 0 end) over (
+        {{ last_known("case when is_first_leg then leg_key end") }} over (
             partition by person_key, lone_key
             order by arrived_at asc nulls last, leg_key asc
             rows between unbounded preceding and current row
-        ) as stay_number,
+        ) as stay_key,
+        row_number() over (
+            partition by person_key, lone_key
+            order by arrived_at asc nulls last, leg_key asc
+        ) as leg_number,
         coalesce(
             lead(is_first_leg) over (
                 partition by person_key, lone_key
@@ -62,16 +66,16 @@ numbered as (
 final as (
     select
         leg_key,
-        first_value(leg_key) over (
-            partition by person_key, lone_key, stay_number
-            order by arrived_at asc nulls last, leg_key asc
-            rows between unbounded preceding and unbounded following
-        ) as stay_key,
+        stay_key,
         person_key,
         hospital_key,
         last_visit_key,
+        complaint_code,
         disposition_code,
+        main_diagnosis_code,
         exclusion_code,
+        cast(leg_number as int) as leg_number,
+        age_years,
         follow_up_seconds,
         is_last_leg,
         is_planned,
@@ -79,10 +83,10 @@ final as (
         can_be_index,
         can_be_return,
         is_admission,
+        arrived_month_on,
         arrived_at,
-        departed_at,
-        arrived_month_on
-    from numbered
+        departed_at
+    from placed
 )
 
 select * from final

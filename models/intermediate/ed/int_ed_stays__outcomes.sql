@@ -1,6 +1,12 @@
 -- One row per stay: how it began, how its last leg ended, and what it may be: index, return, both.
+-- Its main diagnosis is the discharge diagnosis of the inpatient encounter it led to, else the ED
+-- diagnosis of the last leg that has one.
 with legs as (
     select * from {{ ref('int_ed_legs__stays') }}
+),
+
+discharge_diagnoses as (
+    select * from {{ ref('int_ed_stays__discharge_diagnoses') }}
 ),
 
 stays as (
@@ -8,54 +14,68 @@ stays as (
         stay_key,
         min(person_key) as person_key,
         min(case when leg_key = stay_key then hospital_key end) as hospital_key,
-        min(case when is_last_leg then leg_key end) as last_leg_key,
         min(case when is_last_leg then hospital_key end) as last_hospital_key,
         min(case when is_last_leg then last_visit_key end) as index_visit_key,
+        min(case when is_last_leg then complaint_code end) as index_complaint_code,
+        min(case when is_last_leg then main_diagnosis_code end) as index_diagnosis_code,
         min(case when is_last_leg then disposition_code end) as last_disposition_code,
+        max_by(
+            main_diagnosis_code,
+            case when main_diagnosis_code is not null then leg_number end
+        ) as ed_diagnosis_code,
+        min(case when leg_key = stay_key then age_years end) as age_years,
+        min(case when is_last_leg then age_years end) as index_age_years,
         min(case when is_last_leg then follow_up_seconds end) as follow_up_seconds,
         bool_or(leg_key = stay_key and is_planned) as is_planned,
         bool_or(is_admission) as is_admitted,
         bool_or(is_last_leg and can_be_index) as can_be_index,
         bool_or(is_last_leg and can_be_return) as can_be_return,
         bool_or(is_last_leg and is_departure_known) as is_departure_known,
+        min(case when is_last_leg then arrived_month_on end) as index_month_on,
         min(arrived_at) as started_at,
         min(case when is_last_leg then arrived_at end) as index_arrived_at,
-        min(case when is_last_leg then departed_at end) as index_departed_at,
-        min(case when is_last_leg then arrived_month_on end) as index_month_on
+        min(case when is_last_leg then departed_at end) as index_departed_at
     from legs
     group by stay_key
 ),
 
 final as (
     select
-        stay_key,
-        person_key,
-        hospital_key,
-        last_leg_key,
-        last_hospital_key,
-        index_visit_key,
+        stays.stay_key,
+        stays.person_key,
+        stays.hospital_key,
+        stays.last_hospital_key,
+        stays.index_visit_key,
+        stays.index_complaint_code,
+        stays.index_diagnosis_code,
+        coalesce(
+            discharge_diagnoses.discharge_diagnosis_code, stays.ed_diagnosis_code
+        ) as main_diagnosis_code,
         case
-            when is_admitted then 'admitted'
-            else coalesce(last_disposition_code, 'unknown')
+            when stays.is_admitted then 'admitted'
+            else coalesce(stays.last_disposition_code, 'unknown')
         end as outcome_code,
-        follow_up_seconds,
-        is_planned,
-        is_admitted,
-        is_departure_known,
-        person_key is not null
-        and started_at is not null
-        and not is_planned
-        and can_be_index
-        and is_departure_known as is_index,
-        person_key is not null
-        and started_at is not null
-        and not is_planned
-        and can_be_return as is_return_candidate,
-        started_at,
-        index_arrived_at,
-        index_departed_at,
-        index_month_on
+        stays.age_years,
+        stays.index_age_years,
+        stays.follow_up_seconds,
+        stays.is_planned,
+        stays.is_admitted,
+        stays.is_departure_known,
+        stays.person_key is not null
+        and stays.started_at is not null
+        and not stays.is_planned
+        and stays.can_be_index
+        and stays.is_departure_known as is_index,
+        stays.person_key is not null
+        and stays.started_at is not null
+        and not stays.is_planned
+        and stays.can_be_return as is_return_candidate,
+        stays.index_month_on,
+        stays.started_at,
+        stays.index_arrived_at,
+        stays.index_departed_at
     from stays
+    left join discharge_diagnoses on stays.stay_key = discharge_diagnoses.stay_key
 )
 
 select * from final

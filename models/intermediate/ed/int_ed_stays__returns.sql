@@ -37,29 +37,21 @@ followed as (
     select
         stay_key,
         event_order,
-        lead(event_order) over (
+        lead(case when event_order = 0 then stay_key end) over (
             partition by person_key
             order by
                 happened_at asc nulls last,
                 event_order asc,
                 arrived_at asc nulls last,
                 visit_key asc
-        ) as next_event_order,
-        lead(stay_key) over (
-            partition by person_key
-            order by
-                happened_at asc nulls last,
-                event_order asc,
-                arrived_at asc nulls last,
-                visit_key asc
-        ) as next_stay_key
+        ) as return_stay_key
     from events
 ),
 
 final as (
     select
         stay_key,
-        case when next_event_order = 0 then next_stay_key end as return_stay_key
+        return_stay_key
     from followed
     where event_order = 1
 )

@@ -20,6 +20,7 @@ final as (
         registrations.leg_key,
         legs.stay_key,
         registrations.person_key,
+        registrations.main_diagnosis_code,
         case
             when registrations.leaving_rank > 1 then 'duplicate_registration'
             when registrations.arrived_at is null then 'no_arrival'
@@ -34,7 +35,7 @@ final as (
         registrations.is_departure_known,
         registrations.is_departure_imputed,
         registrations.effective_departed_at,
-        registrations.arrived_month_on,
+        {{ month_of("registrations.arrived_on") }} as arrived_month_on,
         legs.arrived_month_on as leg_arrived_month_on
     from registrations
     inner join legs on registrations.leg_key = legs.leg_key

@@ -15,35 +15,31 @@ occupied as (
     from departures
 ),
 
-numbered as (
+placed as (
     select
         *,
-        sum(case when arrived_at <= busy_until_at then 0 else 1 end) over (
-            partition by person_key, hospital_key, lone_key
-            order by arrived_at asc nulls last, ed_visit_key asc
-            rows between unbounded preceding and current row
-        ) as leg_number
+        {{ last_known("case when arrived_at <= busy_until_at then null else ed_visit_key end") }}
+            over (
+                partition by person_key, hospital_key, lone_key
+                order by arrived_at asc nulls last, ed_visit_key asc
+                rows between unbounded preceding and current row
+            ) as leg_key
     from occupied
 ),
 
-keyed as (
+ranked as (
     select
         *,
-        first_value(ed_visit_key) over (
-            partition by person_key, hospital_key, lone_key, leg_number
-            order by arrived_at asc nulls last, ed_visit_key asc
-            rows between unbounded preceding and unbounded following
-        ) as leg_key,
         -- An open registration without a departure leaves last of all.
         row_number() over (
-            partition by person_key, hospital_key, lone_key, leg_number
+            partition by leg_key
             order by
                 case when disposition_code is null and not is_departure_known then 0 else 1 end asc,
                 effective_departed_at desc nulls last,
                 arrived_at desc nulls last,
                 ed_visit_key desc
         ) as leaving_rank
-    from numbered
+    from placed
 ),
 
 final as (
@@ -53,15 +49,17 @@ final as (
         person_key,
         hospital_key,
         lone_key,
+        complaint_code,
         disposition_code,
+        main_diagnosis_code,
         cast(leaving_rank as int) as leaving_rank,
         is_planned,
         is_departure_known,
         is_departure_imputed,
+        arrived_on,
         arrived_at,
-        effective_departed_at,
-        arrived_month_on
-    from keyed
+        effective_departed_at
+    from ranked
 )
 
 select * from final

@@ -1,4 +1,6 @@
 -- One row per ED visit that has a main diagnosis; of several, the one recorded last.
+{{ config(materialized='view') }}
+
 with diagnoses as (
     select * from {{ ref('stg_ehr__ed_visit_diagnoses') }}
 ),

@@ -17,7 +17,6 @@ described as (
         sex_code,
         postal_code,
         birth_on,
-        deceased_on,
         updated_at
     from patients
     union all
@@ -26,7 +25,6 @@ described as (
         sex_code,
         postal_code,
         birth_on,
-        cast(null as date) as deceased_on,
         updated_at
     from members
 ),
@@ -37,16 +35,6 @@ ranked as (
         described.sex_code,
         described.postal_code,
         described.birth_on,
-        described.updated_at,
-        -- A death is known once, at one hospital: the registration updated last may not tell.
-        first_value(described.deceased_on) over (
-            partition by registrations.person_key
-            order by
-                case when described.deceased_on is null then 1 else 0 end asc,
-                described.updated_at desc nulls last,
-                described.registration_key desc
-            rows between unbounded preceding and unbounded following
-        ) as deceased_on,
         count(*) over (partition by registrations.person_key) as registrations_count,
         row_number() over (
             partition by registrations.person_key
@@ -56,16 +44,31 @@ ranked as (
     inner join registrations on described.registration_key = registrations.registration_key
 ),
 
+-- A death is known once, at one hospital: the registration updated last may not tell.
+deaths as (
+    select
+        registrations.person_key,
+        patients.deceased_on
+    from patients
+    inner join registrations on patients.registration_key = registrations.registration_key
+    where patients.deceased_on is not null
+    qualify row_number() over (
+        partition by registrations.person_key
+        order by patients.updated_at desc nulls last, patients.registration_key desc
+    ) = 1
+),
+
 final as (
     select
-        person_key,
-        sex_code,
-        postal_code,
-        cast(registrations_count as int) as registrations_count,
-        birth_on,
-        deceased_on
+        ranked.person_key,
+        ranked.sex_code,
+        ranked.postal_code,
+        cast(ranked.registrations_count as int) as registrations_count,
+        ranked.birth_on,
+        deaths.deceased_on
     from ranked
-    where recency_rank = 1
+    left join deaths on ranked.person_key = deaths.person_key
+    where ranked.recency_rank = 1
 )
 
 select * from final

@@ -1,0 +1,139 @@
+"""Details whose encounter is not in the lake: in quarantine, deleted at the source, or nowhere."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from extract.snapshot import take_snapshot
+from governance.settings import Settings
+from ops.build import run_build
+from tests.helpers import operational, pipeline
+from tests.helpers.dbt import run_dbt
+
+pytestmark = pytest.mark.integration
+
+FIRST = datetime(2024, 6, 1, 8, tzinfo=UTC)
+VISITS = range(1, 41)
+MISTYPED, DELETED = 7, 8
+DELETED_ENCOUNTER = 3
+
+
+def _content() -> dict[str, dict[str, operational.Rows]]:
+    """Forty visits with a diagnosis and an observation each; three led to inpatient encounters."""
+    arrivals = {number: FIRST + timedelta(hours=number) for number in VISITS}
+    encounters = {1: MISTYPED, 2: 9, DELETED_ENCOUNTER: 10}
+    return {
+        "ehr": {
+            "hospitals": [{"hospital_id": "A"}],
+            "feeds": [{"hospital_id": "A", "data_through_at": FIRST + timedelta(days=60)}],
+            "patients": [{"patient_id": n, "hospital_id": "A"} for n in VISITS],
+            "ed_visits": [
+                {
+                    "visit_id": n,
+                    "hospital_id": "A",
+                    "patient_id": n,
+                    "arrived_at": "yesterday" if n == MISTYPED else at,
+                    "departed_at": at + timedelta(minutes=30),
+                    "disposition_code": "home",
+                    "deleted_at": at + timedelta(days=1) if n == DELETED else None,
+                }
+                for n, at in arrivals.items()
+            ],
+            "ed_visit_diagnoses": [
+                {"visit_id": n, "diagnosis_code": "R07.4", "recorded_at": at}
+                for n, at in arrivals.items()
+            ],
+            "observations": [
+                {
+                    "hospital_id": "A",
+                    "patient_id": n,
+                    "ed_visit_id": n,
+                    "observed_at": at,
+                    "observation_code": "8867-4",
+                    "unit_code": "/min",
+                    "value": 80,
+                }
+                for n, at in arrivals.items()
+            ],
+            "inpatient_encounters": [
+                {
+                    "encounter_id": n,
+                    "hospital_id": "A",
+                    "patient_id": visit,
+                    "ed_visit_id": visit,
+                    "admitted_at": FIRST,
+                    "deleted_at": FIRST if n == DELETED_ENCOUNTER else None,
+                }
+                for n, visit in encounters.items()
+            ],
+            "inpatient_diagnoses": [
+                {"encounter_id": n, "diagnosis_code": "I21.4", "recorded_at": FIRST}
+                for n in encounters
+            ],
+        }
+    }
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    home = tmp_path_factory.mktemp("missing") / "home"
+    settings = operational.write_installation(home, _content())
+    take_snapshot(settings)
+    run_build(settings)
+    return settings
+
+
+def test_the_build_goes_on_without_the_visit(built: Settings) -> None:
+    assert pipeline.one_value(built.warehouse, "select count(*) from core.fct_ed_visits") == 38
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "with_encounter"),
+    [("fct_observations", 40, 38), ("fct_diagnoses", 40, 40), ("fct_encounters", 40, 40)],
+)
+def test_nothing_but_the_reference_is_lost(
+    built: Settings, table: str, rows: int, with_encounter: int
+) -> None:
+    """Observations keep their person; 38 ED diagnoses and 2 of inpatients have an encounter."""
+    found = pipeline.query(
+        built.warehouse, f"select count(*), count(encounter_key) from core.{table}"
+    )
+    assert found.row(0) == (rows, with_encounter)
+
+
+def test_an_inpatient_encounter_stands_without_its_ed_visit(built: Settings) -> None:
+    found = pipeline.query(
+        built.warehouse,
+        "select count(*), count(ed_visit_key) from core.fct_encounters "
+        "where encounter_class_code = 'inpatient'",
+    )
+    assert found.row(0) == (2, 1)
+
+
+def test_a_key_that_nothing_explains_stops_the_build(built: Settings, tmp_path: Path) -> None:
+    """One visit is in quarantine, so one unknown key is explained, and a second is not."""
+    with sqlite3.connect(built.home / "sources" / "ehr.sqlite") as connection:
+        connection.execute(
+            "update ed_visit_diagnoses set visit_id = 4711, updated_at = '2024-07-01T00:00:00+00:00' "
+            "where visit_id = 20"
+        )
+    take_snapshot(built)
+    run = run_dbt(
+        built.home,
+        tmp_path / "target",
+        "build",
+        "--select",
+        "stg_ehr__ed_visit_diagnoses",
+        "stg_ehr__ed_visits",
+        "stg_quality__quarantine",
+        "--exclude-resource-type",
+        "unit_test",
+    )
+    failed = [name for name in run.not_green() if ": skipped" not in name]
+    assert run.exit_code != 0, run.output
+    assert len(failed) == 1 and "known_or_explained" in failed[0], failed
+    assert "4711" not in run.output

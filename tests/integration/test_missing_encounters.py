@@ -118,7 +118,7 @@ def test_a_key_that_nothing_explains_stops_the_build(built: Settings, tmp_path: 
     """One visit is in quarantine, so one unknown key is explained, and a second is not."""
     with sqlite3.connect(built.home / "sources" / "ehr.sqlite") as connection:
         connection.execute(
-            "update ed_visit_diagnoses set visit_id = 4711, updated_at = '2024-07-01T00:00:00+00:00' "
+            "update ed_visit_diagnoses set visit_id = 4711, updated_at = '2024-07-01T00:00+00:00' "
             "where visit_id = 20"
         )
     take_snapshot(built)

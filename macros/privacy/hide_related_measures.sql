@@ -48,18 +48,52 @@ hidden_parts as (
     where nested_measures.is_part and children.is_numerator_hidden
 ),
 
+-- A hidden whole is the sum of its parts: one of them at least must be hidden with it.
+bare_wholes as (
+    select
+        wholes.hospital_key,
+        wholes.measure_code,
+        wholes.{{ period }}
+    from children as wholes
+    inner join nested_measures on wholes.measure_code = nested_measures.parent_measure_code
+    inner join children as parts
+        on
+            nested_measures.child_measure_code = parts.measure_code
+            and wholes.hospital_key = parts.hospital_key
+            and wholes.{{ period }} = parts.{{ period }}
+    where nested_measures.is_part and wholes.is_numerator_hidden
+    group by wholes.hospital_key, wholes.measure_code, wholes.{{ period }}
+    having not bool_or(parts.is_numerator_hidden)
+),
+
+parts_of_bare_wholes as (
+    select distinct
+        bare_wholes.hospital_key,
+        nested_measures.child_measure_code as measure_code,
+        bare_wholes.{{ period }}
+    from bare_wholes
+    inner join nested_measures on bare_wholes.measure_code = nested_measures.parent_measure_code
+    where nested_measures.is_part
+),
+
 related_cells as (
     select
         children.hospital_key,
         children.measure_code,
         children.{{ period }},
         children.is_numerator_hidden
-        or hidden_parts.measure_code is not null as is_numerator_hidden
+        or hidden_parts.measure_code is not null
+        or parts_of_bare_wholes.measure_code is not null as is_numerator_hidden
     from children
     left join hidden_parts
         on
             children.hospital_key = hidden_parts.hospital_key
             and children.measure_code = hidden_parts.measure_code
             and children.{{ period }} = hidden_parts.{{ period }}
+    left join parts_of_bare_wholes
+        on
+            children.hospital_key = parts_of_bare_wholes.hospital_key
+            and children.measure_code = parts_of_bare_wholes.measure_code
+            and children.{{ period }} = parts_of_bare_wholes.{{ period }}
 )
 {%- endmacro %}

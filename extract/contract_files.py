@@ -24,7 +24,16 @@ from governance.errors import ContractError
 
 _NULL = "tag:yaml.org,2002:null"
 _META_KEYS = frozenset(
-    {"privacy", "key_domain", "source_type", "code_system", "code_pattern", "identity", "time_zone"}
+    {
+        "privacy",
+        "key_domain",
+        "source_type",
+        "code_system",
+        "code_pattern",
+        "identity",
+        "time_zone",
+        "is_required",
+    }
 )
 # Columns that a table names, and the types they may have.
 _ROLES: dict[str, tuple[str, ...]] = {
@@ -53,6 +62,8 @@ def load_contracts(project_root: Path) -> dict[str, SourceContract]:
     reader = _Reader(project_root, frozenset(code_systems) | REFERENCE_CODE_SYSTEMS)
     for path in files:
         reader.read_file(path)
+    if not reader.faults:
+        reader.check_code_tables()
     if reader.faults:
         raise ContractError("\n".join(reader.faults))
     return reader.sources
@@ -84,6 +95,29 @@ class _Reader:
         self._refuse_doubles(document, set())
         for node in self._items(document, "sources"):
             self._read_source(node)
+
+    def check_code_tables(self) -> None:
+        """Find columns whose codes are the keys of a table that is not there, or has no codes."""
+        for source in self.sources.values():
+            for table in source.tables.values():
+                for column in table.columns:
+                    self._check_code_table(f"{source.name}.{table.name}", column)
+
+    def _check_code_table(self, label: str, column: ColumnContract) -> None:
+        if column.code_table is None:
+            return
+        source = self.sources.get(column.code_table[0])
+        table = source.tables.get(column.code_table[1]) if source else None
+        if source is None or table is None or not source.is_operational:
+            self.faults.append(
+                f"{column.where}: column {label}.{column.name} names the codes of "
+                f"{column.code_system}, which is no operational table."
+            )
+        elif table.key.is_key or table.key.code_pattern is None:
+            self.faults.append(
+                f"{column.where}: column {label}.{column.name} names the codes of "
+                f"{column.code_system}, whose primary key has no code_pattern."
+            )
 
     def _refuse_doubles(self, node: yaml.Node, seen: set[int]) -> None:
         """Find keys that stand twice in a mapping: YAML takes the last, which may be the laxer."""
@@ -226,6 +260,7 @@ class _Reader:
             code_pattern=meta.get("code_pattern"),
             identity=meta.get("identity"),
             time_zone=meta.get("time_zone"),
+            is_required=meta.get("is_required") == "true",
         )
 
     def _check_key(
@@ -255,7 +290,9 @@ class _Reader:
         self, label: str, node: yaml.Node, meta: dict[str, str | None], data_type: str
     ) -> None:
         system, pattern = meta.get("code_system"), meta.get("code_pattern")
-        if system is not None and system not in self.code_systems:
+        if meta.get("is_required") not in (None, "true", "false"):
+            self._fault(node, f"is_required of column {label} is neither true nor false")
+        if system is not None and "." not in system and system not in self.code_systems:
             self._fault(
                 node,
                 f"column {label} names the unknown code system {system}: "

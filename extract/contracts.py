@@ -73,6 +73,13 @@ class ColumnContract:
     code_pattern: str | None = None
     identity: str | None = None
     time_zone: str | None = None
+    is_required: bool = False
+
+    @property
+    def code_table(self) -> tuple[str, str] | None:
+        """Source and table whose primary keys are the codes; None where a file lists them."""
+        source, dot, table = (self.code_system or "").partition(".")
+        return (source, table) if dot else None
 
     @property
     def is_key(self) -> bool:
@@ -180,6 +187,7 @@ class TableContract:
                 c.code_pattern,
                 c.identity,
                 c.time_zone,
+                c.is_required,
             ]
             for c in self.columns
         ]

@@ -25,7 +25,7 @@ from extract.values import Faults, Mask, add_fault, read_values
 
 # Changing a rule here, in values.py or in partitions.py changes what a file holds: raise it, and
 # every partition is written anew.
-RULES_VERSION = 3
+RULES_VERSION = 4
 
 UNKNOWN_CODE = "unknown_code"
 NULL_KEY = "null_key"
@@ -113,8 +113,10 @@ class Converter:
         table = self._table
         if column.is_key or column.name in (table.primary_key, table.cursor, table.partition_by):
             return True
+        if table.is_registration:
+            return False
         held_to_codes = column.code_system is not None or column.code_pattern is not None
-        return not (held_to_codes or not column.goes_to_lake or table.is_registration)
+        return column.is_required or not (held_to_codes or not column.goes_to_lake)
 
     def _column(self, column: ColumnContract, array: pa.Array, faults: Faults) -> pa.Array:
         """Return a column in its lake type (a key: still raw); add where it does not fit."""

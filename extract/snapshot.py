@@ -12,16 +12,17 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.codes import CodeSets, code_sets_digest, load_code_sets
+from extract.codes import CodeSets, code_sets_digest, load_code_sets, table_codes
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
@@ -49,6 +50,7 @@ from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
 from extract.zones import QUARANTINE, explained, installation_key, locked, new_id, sweep
 from governance.errors import (
+    ContractError,
     ReconciliationError,
     SettingsError,
     SourceError,
@@ -146,10 +148,11 @@ class _Run:
         self.taken_at = datetime.now(UTC)
 
     def take(self) -> SnapshotReport:
-        for name, contract in self.operational.items():
+        for name, contract in self._in_order():
             with open_source(self.settings.sources[name]) as source:
                 self.taken_at = min(self.taken_at, source.taken_at)
                 self._check_tables(source, contract)
+                self._read_code_tables(source, contract)
                 for table in contract.tables.values():
                     self._extract(source, table)
         self._refuse_unequal()
@@ -172,6 +175,36 @@ class _Run:
 
     def _all_tables(self) -> list[TableContract]:
         return [t for source in self.operational.values() for t in source.tables.values()]
+
+    def _code_tables(self, tables: Iterable[TableContract]) -> set[tuple[str, str]]:
+        return {c.code_table for table in tables for c in table.columns if c.code_table}
+
+    def _in_order(self) -> list[tuple[str, SourceContract]]:
+        """The sources, those first whose tables hold codes of others."""
+        named = {source for source, _ in self._code_tables(self._all_tables())}
+        missing = sorted(named - set(self.operational))
+        if missing:
+            raise SettingsError(
+                f"{self.settings.home / SETTINGS_FILE} does not name the source {missing[0]}, "
+                "whose tables hold codes that columns of the other sources are held to: name it."
+            )
+        needs = {
+            name: {source for source, _ in self._code_tables(contract.tables.values())} - {name}
+            for name, contract in self.operational.items()
+        }
+        try:
+            order = [*TopologicalSorter(needs).static_order()]
+        except CycleError as error:
+            raise ContractError(
+                f"The sources {' and '.join(sorted(set(error.args[1])))} hold codes of each "
+                "other's tables: none of them can be read first. Give one a code_pattern."
+            ) from None
+        return [(name, self.operational[name]) for name in order]
+
+    def _read_code_tables(self, source: Source, contract: SourceContract) -> None:
+        for name, table in self._code_tables(self._all_tables()):
+            if name == source.name:
+                self.codes[f"{name}.{table}"] = table_codes(source, contract.tables[table])
 
     def _check_tables(self, source: Source, contract: SourceContract) -> None:
         faults: list[str] = []

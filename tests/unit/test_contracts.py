@@ -124,6 +124,19 @@ def _column(**meta: str) -> str:
             "column ehr.visits.extra has a code_pattern that is no expression.",
         ),
         (
+            _column(privacy="clinical", code_system="ehr.wards"),
+            "column ehr.visits.extra names the codes of ehr.wards, which is no operational table.",
+        ),
+        (
+            _column(privacy="clinical", code_system="ehr.visits"),
+            "column ehr.visits.extra names the codes of ehr.visits, whose primary key has no "
+            "code_pattern.",
+        ),
+        (
+            _column(privacy="clinical", code_system="sex", is_required="maybe"),
+            "is_required of column ehr.visits.extra is neither true nor false.",
+        ),
+        (
             _column(privacy="clinical", time_zone="Mars/Olympus", data_type="timestamp"),
             "column ehr.visits.extra names the unknown time zone Mars/Olympus.",
         ),

@@ -196,6 +196,13 @@ def test_a_pattern_must_match_the_whole_value() -> None:
     ]  # fmt: skip
 
 
+def test_a_row_that_means_nothing_without_its_code_is_set_aside_whole() -> None:
+    value = column("string", code_pattern="[0-9]{5}", is_required=True)
+    converted, tally = convert(value, ["02139", "Ms Doe", None])
+    assert converted.lake.column("value").to_pylist() == ["02139", None]
+    assert tally.quarantined == {("value", "unknown_code", True): 1}
+
+
 def test_a_row_without_key_is_set_aside_whole() -> None:
     converted, tally = convert(column("string"), ["a", "b"], keys=[None, 2])
     assert converted.lake.column("value").to_pylist() == ["b"]

@@ -29,10 +29,6 @@ with fct_claims as (
     select * from {{ ref('fct_claims') }}
 ),
 
-payers as (
-    select * from {{ ref('dim_payers') }}
-),
-
 versions as (
     select * from {{ ref('fct_claim_versions') }}
 ),
@@ -68,11 +64,9 @@ claims as (
         fct_claims.has_competing_versions,
         fct_claims.has_unknown_target,
         fct_claims.person_key is null as is_person_unknown,
-        payers.payer_key is null as is_payer_unknown,
+        fct_claims.payer_key = '{{ var("unlisted_payer_key") }}' as is_payer_unknown,
         fct_claims.incurred_month_on
     from fct_claims
-    left join payers
-        on fct_claims.payer_key = payers.payer_key
 ),
 
 final as (

@@ -8,7 +8,7 @@ final as (
         claim_id as claim_key,
         claim_number as claim_number_key,
         member_id as registration_key,
-        payer_id as payer_key,
+        coalesce(payer_id, '{{ var("unlisted_payer_key") }}') as payer_key,
         hospital_id as hospital_key,
         replaces_claim_id as replaces_claim_key,
         claim_type_code,

@@ -7,7 +7,7 @@ final as (
     select
         coverage_id as coverage_key,
         member_id as registration_key,
-        payer_id as payer_key,
+        coalesce(payer_id, '{{ var("unlisted_payer_key") }}') as payer_key,
         product_code,
         starts_on,
         ends_on

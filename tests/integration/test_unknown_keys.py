@@ -1,4 +1,4 @@
-"""Details whose encounter is not in the lake: in quarantine, deleted at the source, or nowhere."""
+"""Records that name what is not there: in quarantine, deleted at the source, or nowhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from extract.snapshot import take_snapshot
-from governance.settings import Settings
+from governance.errors import SettingsError
+from governance.settings import Settings, load_settings
 from ops.build import run_build
 from tests.helpers import operational, pipeline
 from tests.helpers.dbt import run_dbt
@@ -114,8 +116,8 @@ def test_an_inpatient_encounter_stands_without_its_ed_visit(built: Settings) -> 
     assert found.row(0) == (2, 1)
 
 
-def test_a_key_that_nothing_explains_stops_the_build(built: Settings, tmp_path: Path) -> None:
-    """One visit is in quarantine, so one unknown key is explained, and a second is not."""
+def test_keys_that_nothing_explains_stop_the_build(built: Settings, tmp_path: Path) -> None:
+    """One visit is in quarantine, so one unknown key is explained; two are more than one in 100."""
     with sqlite3.connect(built.home / "sources" / "ehr.sqlite") as connection:
         connection.execute(
             "update ed_visit_diagnoses set visit_id = 4711, updated_at = '2024-07-01T00:00+00:00' "
@@ -137,3 +139,39 @@ def test_a_key_that_nothing_explains_stops_the_build(built: Settings, tmp_path: 
     assert run.exit_code != 0, run.output
     assert len(failed) == 1 and "known_or_explained" in failed[0], failed
     assert "4711" not in run.output
+
+
+def test_codes_of_a_table_are_known_before_another_source_is_read(tmp_path: Path) -> None:
+    """Billing stands first in the settings, and names a hospital and a payer nobody lists."""
+    claim = {"claim_type_code": "professional", "frequency_code": "1", "billed_amount": "10.00"}
+    settings = operational.write_installation(
+        tmp_path / "home",
+        {
+            "ehr": {"hospitals": [{"hospital_id": "A"}]},
+            "billing": {
+                "payers": [{"payer_id": "P", "payer_name": "P", "payer_type_code": "public"}],
+                "claims": [
+                    {**claim, "claim_id": 1, "hospital_id": "A", "payer_id": "P"},
+                    {**claim, "claim_id": 2, "hospital_id": "Z", "payer_id": "0099112"},
+                ],
+            },
+        },
+    )
+    toml = settings.home / "scutari.toml"
+    head, ehr, billing = toml.read_text("utf-8").split("[sources.")
+    toml.write_text(f"{head}[sources.{billing}[sources.{ehr}", encoding="utf-8")
+    take_snapshot(load_settings(settings.home))
+    claims = pl.read_parquet(settings.lake / "current" / "billing" / "claims")
+    assert sorted(claims.select("hospital_id", "payer_id").rows(), key=str) == [
+        ("A", "P"),
+        (None, None),
+    ]
+
+
+def test_a_source_whose_codes_others_are_held_to_must_be_named(tmp_path: Path) -> None:
+    settings = operational.write_installation(tmp_path / "home", {})
+    toml = settings.home / "scutari.toml"
+    head, _, billing = toml.read_text("utf-8").split("[sources.")
+    toml.write_text(f"{head}[sources.{billing}", encoding="utf-8")
+    with pytest.raises(SettingsError, match="does not name the source ehr"):
+        take_snapshot(load_settings(settings.home))

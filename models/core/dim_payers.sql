@@ -1,5 +1,5 @@
--- One row per payer, and one for all that the billing system names without listing them, where there
--- are such claims or coverages.
+-- One row per payer, and one for all that the billing system names without listing them, where
+-- there are such claims or coverages.
 with payers as (
     select * from {{ ref('stg_billing__payers') }}
 ),

@@ -25,7 +25,9 @@ final as (
     from medications
     left join registrations on medications.registration_key = registrations.registration_key
     left join encounters
-        on coalesce(medications.ed_visit_key, medications.encounter_key) = encounters.encounter_key
+        on
+            coalesce(medications.ed_visit_key, medications.encounter_key)
+            = encounters.encounter_key
 )
 
 select * from final

@@ -24,7 +24,9 @@ final as (
     from observations
     left join registrations on observations.registration_key = registrations.registration_key
     left join encounters
-        on coalesce(observations.ed_visit_key, observations.encounter_key) = encounters.encounter_key
+        on
+            coalesce(observations.ed_visit_key, observations.encounter_key)
+            = encounters.encounter_key
 )
 
 select * from final

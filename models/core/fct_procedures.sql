@@ -22,7 +22,9 @@ final as (
     from procedures
     left join registrations on procedures.registration_key = registrations.registration_key
     left join encounters
-        on coalesce(procedures.ed_visit_key, procedures.encounter_key) = encounters.encounter_key
+        on
+            coalesce(procedures.ed_visit_key, procedures.encounter_key)
+            = encounters.encounter_key
 )
 
 select * from final

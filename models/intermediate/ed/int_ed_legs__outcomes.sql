@@ -1,5 +1,5 @@
--- One row per leg: an ED visit after its double registrations are joined, and how it ended. Its main
--- diagnosis is that of the registration which left last among those that have one.
+-- One row per leg: an ED visit after its double registrations are joined, and how it ended. Its
+-- main diagnosis is that of the registration which left last among those that have one.
 {{ config(materialized='view') }}
 
 with registrations as (

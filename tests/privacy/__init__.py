@@ -1,0 +1,1 @@
+"""Attacks on what leaves the restricted zones, written as an attacker would."""

@@ -131,6 +131,8 @@ def append(
     """
     if outcome not in _OUTCOMES:
         raise AuditError(f"The audit log takes as outcome only: {', '.join(_OUTCOMES)}.")
+    if event in (OPENED, RECOVERED):
+        raise AuditError(f"The audit log writes {event} by itself: leave it out.")
     values = checked(settings, event, outcome, parameters)
     account = current_account()
     folder = folder_of(settings, account)
@@ -244,7 +246,7 @@ class _Writer:
     def _compare_head(self, last: Entry) -> None:
         """Refuse a log that is shorter than its head; renew a head that a kill left one behind."""
         head = parse_head(self._head_text())
-        if head is None:
+        if head is None or head.public_key != self.public_key or not head.is_signed():
             raise self._damaged(f"{self.folder / HEAD_FILE} is missing or no head")
         if (head.sequence, head.hash) == (last.sequence, last.hash):
             return

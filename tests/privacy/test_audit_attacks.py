@@ -117,6 +117,33 @@ def test_one_byte_of_any_field(log: Log, name: str, number: int) -> None:
     log.assert_found(f"line {number} was changed|entry {number} is not signed")
 
 
+@pytest.mark.parametrize(
+    ("written", "otherwise"),
+    [
+        (b'"sequence":4,', b'"sequence": 4,'),
+        (b'"sequence":4,', b'"sequence":3,"sequence":4,'),
+        (b'"build"', b'"\\u0062uild"'),
+        (b'"begun":null', b'"begun":null '),
+        (b"}\n", b"}\r\n"),
+    ],
+)
+def test_the_same_said_in_another_way(log: Log, written: bytes, otherwise: bytes) -> None:
+    lines = log.lines
+    assert written in lines[3]
+    lines[3] = lines[3].replace(written, otherwise)
+    log.write(lines)
+    log.assert_found("line 4 was changed")
+
+
+@pytest.mark.parametrize("place", [LOG_FILE, HEAD_FILE])
+def test_a_signature_in_capitals(log: Log, place: str) -> None:
+    signature = log.head().signature
+    path = log.folder / place
+    path.write_text(path.read_text().replace(signature, signature.upper()))
+    log.assert_found("line 8 was changed" if place == LOG_FILE else "head is missing or was")
+    log.assert_writer_refuses()
+
+
 @pytest.mark.parametrize("number", range(1, 9))
 def test_a_field_changed_with_its_hash(log: Log, number: int) -> None:
     """Who mends the hash lacks the signature, and the next entry still names the old hash."""

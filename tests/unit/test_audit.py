@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from governance.audit import log as log_module
 from governance.audit.entries import parse_head
-from governance.audit.events import EVENTS, about, current_account
+from governance.audit.events import EVENTS, about, checked, current_account
 from governance.audit.keys import KEY_FILE
 from governance.audit.log import HEAD_FILE, LOG_FILE, append, audited
 from governance.audit.verify import read_logs, verify_logs
@@ -193,7 +193,7 @@ def test_no_field_takes_a_canary(settings: Settings, event: str, name: str) -> N
     settings.operational.mkdir()
     for canary in [*CANARIES, Disguised("Jane Roe")]:
         with pytest.raises(AuditError) as caught:
-            append(settings, event, {name: canary}, outcome="done")
+            checked(settings, event, "done", {name: canary})
         message = str(caught.value)
         assert not any(word in message for word in ("Roe", "roe", "7100171", "daughter", "1980"))
     assert not settings.audit.exists()
@@ -210,6 +210,12 @@ def test_what_is_not_declared_is_refused_and_not_repeated(settings: Settings) ->
             append(settings, event, parameters)
         assert "Jane Roe" not in str(caught.value)
         assert "governance/audit/events.py" in str(caught.value)
+    for event, parameters in (
+        ("log_opened", {"public_key": "0" * 64}),
+        ("log_recovered", {"cut_bytes": 1}),
+    ):
+        with pytest.raises(AuditError, match="by itself"):
+            append(settings, event, parameters)
     with pytest.raises(AuditError) as caught:
         append(settings, "build", {}, outcome="Jane Roe")  # type: ignore[arg-type]
     assert "Jane Roe" not in str(caught.value)

@@ -31,6 +31,7 @@ from extract.identity.vault import CURRENT as VAULT_CURRENT
 from extract.identity.vault import VERSIONS, Linked, current_version, link_registrations
 from extract.lake import (
     CURRENT,
+    MANIFEST,
     LakeFile,
     Manifest,
     Partition,
@@ -49,6 +50,8 @@ from extract.report import SnapshotReport, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
 from extract.zones import QUARANTINE, explained, installation_key, locked, new_id, sweep
+from governance.audit.events import about
+from governance.audit.log import audited
 from governance.errors import (
     ContractError,
     ReconciliationError,
@@ -73,6 +76,7 @@ def take_snapshot(
         progress: is told about every table.
 
     Raises:
+        AuditError: the audit log cannot be written.
         ContractError: the dbt source files do not say all.
         KeyFileError: the token key is missing, open to others, or another than before.
         ReconciliationError: source and lake do not add up.
@@ -84,14 +88,25 @@ def take_snapshot(
     pa.set_memory_pool(pa.system_memory_pool())
     contracts = load_contracts(PROJECT_ROOT)
     operational = _configured(settings, contracts)
-    with locked(settings), explained(settings):
+    with (
+        locked(settings),
+        audited(settings, "snapshot", is_full=full) as action,
+        explained(settings),
+    ):
         sweep(settings)
         key = installation_key(settings)
         run = _Run(settings, contracts, operational, key, full=full, progress=progress)
         try:
-            return run.take()
+            report = run.take()
         finally:
             sweep(settings)
+        action.add(
+            snapshot_id=report.snapshot_id,
+            tables=report.tables,
+            rows=about(report.rows),
+            manifest_sha256=sha256_of(settings.lake / report.snapshot_id / MANIFEST),
+        )
+    return report
 
 
 def _configured(

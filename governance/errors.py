@@ -40,3 +40,7 @@ class BuildError(ScutariError):
 
 class PublicationError(ScutariError):
     """A publication or release was refused; the previous one stays."""
+
+
+class AuditError(ScutariError):
+    """The audit log cannot be written, is not as it was written, or was given what it refuses."""

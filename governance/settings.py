@@ -103,6 +103,11 @@ class Settings:
         """Research files."""
         return self.home / "release"
 
+    @property
+    def audit(self) -> Path:
+        """The audit log, one directory for each account that acts."""
+        return self.home / "audit"
+
 
 def default_home() -> Path:
     """Return ``SCUTARI_HOME`` or, where it is not set, ``var/`` beside the code."""

@@ -14,10 +14,13 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from governance.audit.log import Action, audited
 from governance.errors import BuildError
 from governance.settings import PROJECT_ROOT, Settings
 from ops.warehouse import current_snapshot, held
@@ -81,12 +84,12 @@ def run_build(
         select: a dbt selection; a partial build is never recorded.
 
     Raises:
+        AuditError: the audit log cannot be written.
         BuildError: there is no snapshot, another build is running, or dbt did not end green.
         SnapshotError: the snapshot is not as it was written.
     """
     started = time.monotonic()
-    with held(settings) as lock:
-        snapshot_id = current_snapshot(settings)
+    with held(settings) as lock, _audited(settings, target, select) as (action, snapshot_id):
         if target == "duckdb":
             record_path(settings).unlink(missing_ok=True)
         results_path = target_path(settings) / "run_results.json"
@@ -120,7 +123,21 @@ def run_build(
         )
         if target == "duckdb" and select is None:
             write_record(settings, snapshot_id, _names(results, "model"))
+        action.add(models=result.models_count, tests=result.tests_count)
     return result
+
+
+@contextmanager
+def _audited(settings: Settings, target: str, select: str | None) -> Iterator[tuple[Action, str]]:
+    snapshot_id = current_snapshot(settings)
+    with audited(
+        settings,
+        "build",
+        target=target if target in ("duckdb", "spark") else "other",
+        is_partial=select is not None,
+        snapshot_id=snapshot_id,
+    ) as action:
+        yield action, snapshot_id
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -200,6 +201,62 @@ def release(home: Path | None, name: str) -> None:
     settings = load_settings(home)
     with _stage(f"Release {name}") as outcome:
         outcome.append(_release(settings, name))
+
+
+@main.group()
+def audit() -> None:
+    """Check and read the audit log: what was done to the data, and by which account."""
+
+
+@audit.command("verify")
+@_home_option
+@click.option(
+    "--head",
+    "head_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A file with heads sent off earlier: the log must still extend them.",
+)
+def audit_verify(home: Path | None, head_file: Path | None) -> None:
+    """Find gaps, edits, truncation and reordering."""
+    from governance.audit.verify import read_heads, verify_logs  # noqa: PLC0415
+
+    settings = load_settings(home)
+    heads = read_heads(head_file) if head_file is not None else []
+    for log in verify_logs(settings, heads):
+        click.echo(str(log))
+    if heads:
+        click.echo(f"All {len(heads)} heads given are in it.")
+    else:
+        click.echo("No earlier head was given: an older state put back would not be noticed.")
+
+
+@audit.command("head")
+@_home_option
+def audit_head(home: Path | None) -> None:
+    """Print how far the log has come, signed: one line to send off this machine."""
+    from governance.audit.verify import verify_logs  # noqa: PLC0415
+
+    for log in verify_logs(load_settings(home)):
+        click.echo(str(log.head()))
+
+
+@audit.command("show")
+@_home_option
+@click.option(
+    "--since",
+    type=click.DateTime(formats=["%Y-%m-%d"]),
+    default=None,
+    help="The first day to show (UTC).",
+)
+def audit_show(home: Path | None, since: datetime | None) -> None:
+    """Print the entries, one line each; the sound ones also of a damaged log."""
+    from governance.audit.verify import read_logs, show_lines, verify_logs  # noqa: PLC0415
+
+    settings = load_settings(home)
+    for line in show_lines(read_logs(settings), since.date() if since else None):
+        click.echo(line)
+    verify_logs(settings)
 
 
 @main.command()

@@ -27,6 +27,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from extract.lake import sha256_of
+from governance.audit.log import audited
 from governance.errors import BuildError, PublicationError
 from governance.locks import exclusive
 from governance.settings import Settings
@@ -114,6 +116,7 @@ def publish(settings: Settings, *, progress: Callable[[str], None] | None = None
         progress: called with one line for each stage.
 
     Raises:
+        AuditError: the audit log cannot be written.
         PublicationError: there is no whole green build of one snapshot, another publication is
             running, or a file could not be written; what was published before stays.
     """
@@ -123,7 +126,10 @@ def publish(settings: Settings, *, progress: Callable[[str], None] | None = None
         record = read_record(settings)
     except BuildError as error:
         raise PublicationError(f"Nothing was published: {error}") from None
-    with _one_at_a_time(settings):
+    with (
+        _one_at_a_time(settings),
+        audited(settings, "publish", snapshot_id=record.snapshot_id) as action,
+    ):
         try:
             report = _publish(settings, record, started, say)
         except (OSError, duckdb.Error) as error:
@@ -132,6 +138,9 @@ def publish(settings: Settings, *, progress: Callable[[str], None] | None = None
                 f"{_first_line(error)} (free some space or correct the permissions, and publish "
                 "again)"
             ) from error
+        action.add(
+            hospitals=len(report.hospital_files), network_sha256=sha256_of(report.network_file)
+        )
     return report
 
 

@@ -24,6 +24,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from extract.lake import current_directory, sha256_of
+from governance.audit.events import about
+from governance.audit.log import Action, audited
 from governance.errors import PublicationError
 from governance.settings import Settings
 from ops.release_files import hold, readme, replace_directory, sync
@@ -61,6 +64,7 @@ def write_release(
         progress: told what is being done.
 
     Raises:
+        AuditError: the audit log cannot be written.
         PublicationError: the gate stays closed, or the files cannot be written. Nothing is left of
             the attempt, and an earlier release of that name stays as it was.
     """
@@ -70,7 +74,7 @@ def write_release(
         )
     say = progress or (lambda message: None)
     settings.release.mkdir(parents=True, exist_ok=True)
-    with hold(settings.release):
+    with hold(settings.release), _audited(settings, name, variables or {}) as action:
         final = settings.release / name
         with _attempt(settings.release / f".{name}.tmp", final) as directory:
             say("building the research tables and their tests")
@@ -79,7 +83,25 @@ def write_release(
             _describe(settings, name, gate, directory, rows)
             sync(directory)
             replace_directory(directory, final)
+        action.add(
+            tables=len(rows),
+            rows=about(sum(rows.values())),
+            manifest_sha256=sha256_of(final / "manifest.json"),
+        )
     return ReleaseReport(path=final, rows=rows)
+
+
+@contextmanager
+def _audited(settings: Settings, name: str, variables: Mapping[str, Any]) -> Iterator[Action]:
+    current = current_directory(settings.lake)
+    with audited(
+        settings,
+        "release",
+        # A name is its giver's free text: the manifest's digest tells one release from another.
+        profile=name if name == "open" else "other",
+        snapshot_id=variables.get("snapshot", current.name if current else None),
+    ) as action:
+        yield action
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
@@ -12,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from governance.audit.verify import verify_logs
 from governance.errors import PublicationError
 from governance.settings import Settings
 from ops import publish as publish_module
@@ -120,6 +122,18 @@ def test_files_belong_to_their_zone_and_are_not_readable_by_the_world(settings: 
             "current.duckdb",
         }
         assert os.readlink(path.with_name("current.duckdb")) == path.name
+
+
+def test_a_publication_is_in_the_audit_log(settings: Settings) -> None:
+    report = publish(settings)
+    [log] = verify_logs(settings)
+    begun, done = log.entries[-2:]
+    assert (begun.event, begun.outcome, done.outcome) == ("publish", "begun", "done")
+    assert begun.parameters == {"snapshot_id": report.snapshot_id}
+    assert done.parameters == {
+        "hospitals": len(HOSPITALS),
+        "network_sha256": hashlib.sha256(report.network_file.read_bytes()).hexdigest(),
+    }
 
 
 def test_last_three_versions_are_kept(settings: Settings) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 import ops.release
 import ops.release_gate
+from governance.audit.verify import verify_logs
 from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
 from ops.release import write_release
@@ -181,6 +182,22 @@ def test_a_second_release_has_other_ids(settings: Settings, opened: OpenGate) ->
     )
     assert len(first) == len(second)
     assert not first & second
+
+
+def test_a_release_is_in_the_audit_log_without_its_name(
+    settings: Settings, opened: OpenGate
+) -> None:
+    write_release(settings, "again")
+    manifest = (settings.release / "again" / "manifest.json").read_bytes()
+    begun, done = verify_logs(settings)[0].entries[-2:]
+    assert (begun.event, begun.outcome, begun.parameters) == (
+        "release",
+        "begun",
+        {"profile": "other"},
+    )
+    assert done.outcome == "done"
+    assert done.parameters["tables"] == len(TABLES)
+    assert done.parameters["manifest_sha256"] == hashlib.sha256(manifest).hexdigest()
 
 
 def test_a_release_replaces_one_of_the_same_name(settings: Settings, opened: OpenGate) -> None:

@@ -25,11 +25,14 @@ import pytest
 from extract import codes, partitions, snapshot, zones
 from extract.convert import Converter, Tally
 from extract.identity.tokens import KEY_FILE
+from extract.lake import MANIFEST, sha256_of
 from extract.reference import reference_table
 from extract.snapshot import take_snapshot
 from extract.sources.base import RawBatch
 from extract.sources.sqlite import SqliteSource
 from extract.verify import verify_snapshot
+from governance.audit.events import about
+from governance.audit.verify import verify_logs
 from governance.errors import (
     KeyFileError,
     ReconciliationError,
@@ -369,6 +372,24 @@ def test_a_full_disk_is_one_sentence(
     )
     assert current(settings) == first.snapshot_id
     assert leftovers(settings) == []
+
+
+def test_a_snapshot_is_in_the_audit_log(settings: Settings) -> None:
+    report = take_snapshot(settings)
+    begun, done = verify_logs(settings)[0].entries[-2:]
+    assert (begun.event, begun.outcome, begun.parameters) == (
+        "snapshot",
+        "begun",
+        {"is_full": False},
+    )
+    assert (done.outcome, done.begun) == ("done", begun.sequence)
+    manifest = settings.lake / report.snapshot_id / MANIFEST
+    assert done.parameters == {
+        "manifest_sha256": sha256_of(manifest),
+        "rows": about(report.rows),
+        "snapshot_id": report.snapshot_id,
+        "tables": report.tables,
+    }
 
 
 def test_two_nights_at_once_are_refused(settings: Settings) -> None:

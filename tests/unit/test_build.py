@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from governance.errors import BuildError
+from governance.audit.verify import verify_logs
+from governance.errors import AuditError, BuildError
 from governance.settings import Settings
 from ops import build
 from ops.build import read_record, record_path, run_build
@@ -83,6 +84,33 @@ def test_green_build_is_recorded_for_its_snapshot(
     variables = json.loads(dbt.command[dbt.command.index("--vars") + 1])
     assert variables == {"snapshot": SNAPSHOT}
     assert dbt.environment["SCUTARI_HOME"] == str(settings.home)
+
+
+def test_a_build_is_in_the_audit_log(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(monkeypatch, settings, GREEN)
+    run_build(settings, select="+dim_patients")
+    fake(monkeypatch, settings, None, code=2)
+    with pytest.raises(BuildError):
+        run_build(settings, target="postgres")
+    [log] = verify_logs(settings)
+    said = [(entry.event, entry.outcome, entry.parameters) for entry in log.entries[1:]]
+    begun = {"is_partial": True, "snapshot_id": SNAPSHOT, "target": "duckdb"}
+    assert said == [
+        ("build", "begun", begun),
+        ("build", "done", {"models": 2, "tests": 2}),
+        ("build", "begun", begun | {"is_partial": False, "target": "other"}),
+        ("build", "failed", {}),
+    ]
+
+
+def test_a_build_that_cannot_be_logged_does_not_begin(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dbt = fake(monkeypatch, settings, GREEN)
+    settings.audit.write_text("a file where a directory belongs")
+    with pytest.raises(AuditError, match="nothing goes on without its entry"):
+        run_build(settings)
+    assert dbt.command == []
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,13 @@ from extract.codes import CodeSets, code_sets_digest, load_code_sets
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
+from extract.identity.key_provider import load_provider
+from extract.identity.keyring import Keyring
+from extract.identity.opening import VERSIONS, open_vault
 from extract.identity.tokens import Tokeniser, derive_key, key_id
 from extract.identity.vault import CURRENT as VAULT_CURRENT
-from extract.identity.vault import VERSIONS, Linked, current_version, link_registrations
+from extract.identity.vault import Linked, link_registrations, version_to_go_on_from
+from extract.identity.version import NewVersion, open_version
 from extract.lake import (
     CURRENT,
     LakeFile,
@@ -85,7 +89,8 @@ def take_snapshot(
     with locked(settings), explained(settings):
         sweep(settings)
         key = installation_key(settings)
-        run = _Run(settings, contracts, operational, key, full=full, progress=progress)
+        keyring = open_vault(settings.vault, load_provider(settings), progress)
+        run = _Run(settings, contracts, operational, key, keyring, full=full, progress=progress)
         try:
             return run.take()
         finally:
@@ -120,6 +125,7 @@ class _Run:
     contracts: dict[str, SourceContract]
     operational: dict[str, SourceContract]
     key: bytes
+    keyring: Keyring
     full: bool
     progress: Progress
     tables: dict[str, dict[str, dict[str, Partition]]] = field(default_factory=dict)
@@ -131,15 +137,18 @@ class _Run:
         self.snapshot_id = new_id(self.settings)
         name = f".{self.snapshot_id}.tmp"
         self.lake = self.settings.lake / name
-        self.vault = self.settings.vault / VERSIONS / name
+        self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring)
         self.quarantine = self.settings.restricted / QUARANTINE / name
-        for folder in (self.lake, self.vault, self.quarantine):
+        for folder in (self.lake, self.vault.directory, self.quarantine):
             folder.mkdir(mode=0o755 if folder == self.lake else 0o700, parents=True)
         directory = None if self.full else current_directory(self.settings.lake)
         self.previous_lake = directory
         self.previous = read_manifest(directory, self.key) if directory else None
         self._refuse_lost_source()
-        self.previous_vault = current_version(self.settings.vault)
+        self.previous_version = version_to_go_on_from(self.settings, self.keyring)
+        # A kill between two links can leave the crosswalk one snapshot ahead of the lake.
+        beside = self.settings.vault / VERSIONS / directory.name if directory else None
+        self.linkable = open_version(beside, self.keyring) if beside and beside.is_dir() else None
         self.tokeniser = Tokeniser(self.key)
         self.references: dict[str, pa.Table] = {}
         self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables(), self._reference)
@@ -156,6 +165,7 @@ class _Run:
         people = self._link_persons()
         self._write_reference()
         self._write_quality()
+        self.vault.close(self.snapshot_id)
         write_manifest(self.lake, self._manifest(), self.key)
         self._put_in_force()
         return self._report(people)
@@ -238,10 +248,9 @@ class _Run:
         if before is None or known is None or before.digest != digest:
             return None
         pairs = [(self.previous_lake / path, self.lake / path)]
-        if table.vault_columns and part.row_count:
-            if self.previous_vault is None:
-                return None
-            pairs.append((self.previous_vault / path, self.vault / path))
+        has_identifiers = bool(table.vault_columns and part.row_count)
+        if has_identifiers and (self.linkable is None or path not in self.linkable.files):
+            return None
         if before.quarantined:
             kept = self.settings.restricted / QUARANTINE / self.previous.snapshot_id
             pairs.append((kept / path, self.quarantine / path))
@@ -250,6 +259,8 @@ class _Run:
             return None
         for old, new in pairs:
             link_file(old, new)
+        if has_identifiers and self.linkable is not None:
+            self.vault.link(path, self.linkable)
         self.files[path] = known
         return Outcome(part, before, read_footer(self.lake / path), None)
 
@@ -262,14 +273,17 @@ class _Run:
         converter: Converter,
     ) -> Outcome:
         path = _path(table, part.period)
+        seal = self.vault.begin(path)
         tally = write_partition(
             table,
             converter,
             source.read(table, part.period),
             lake=self.lake / path,
-            vault=self.vault / path,
+            vault=self.vault.directory / path,
+            vault_encryption=seal.properties,
             quarantine=self.quarantine / path,
         )
+        self.vault.finish(seal)
         self.files[path] = describe_file(self.lake / path)
         partition = Partition(
             rows=tally.rows,
@@ -303,7 +317,7 @@ class _Run:
         people = link_registrations(
             self.vault,
             [table for table in self._all_tables() if table.is_registration],
-            self.previous_vault,
+            self.previous_version,
             snapshot_id=self.snapshot_id,
             person_map=self.lake / path,
             spill=self.settings.restricted / "spill" / "extract",
@@ -388,7 +402,7 @@ class _Run:
         )
 
     def _put_in_force(self) -> None:
-        for folder in (self.quarantine, self.vault, self.lake):
+        for folder in (self.quarantine, self.vault.directory, self.lake):
             for directory, _, _ in os.walk(folder):
                 sync(Path(directory))
             os.rename(folder, folder.with_name(self.snapshot_id))

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 
+from extract.identity.opening import VERSIONS
 from extract.identity.tokens import KEY_FILE, key_id, load_or_create_key
-from extract.identity.vault import VERSIONS
 from extract.lake import snapshot_ids, sync
 from governance.errors import KeyFileError, SnapshotError
 from governance.locks import exclusive

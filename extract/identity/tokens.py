@@ -14,7 +14,6 @@ import binascii
 import hashlib
 import hmac
 import os
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +24,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from extract.identity.key_files import KEY_BYTES, read_key, write_key
 from governance.errors import KeyFileError
 
 KEY_FILE = "token.key"
-KEY_BYTES = 32
 EPOCH = 0xA
 TOKEN_BYTES = 10
 TOKEN_LENGTH = 2 * TOKEN_BYTES
@@ -60,26 +59,16 @@ def load_or_create_key(vault: Path, *, allow_create: bool) -> bytes:
             owner, or has not the length of a key.
     """
     path = vault / KEY_FILE
-    try:
-        information = path.stat()
-    except FileNotFoundError:
-        if not allow_create:
-            raise KeyFileError(
-                f"The token key {path} is missing, but the vault was filled with one: restore it "
-                "from the backup; a new key would give every record another token."
-            ) from None
-        return _create_key(path)
-    if information.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    key = read_key(path, "token key")
+    if key is not None:
+        return key
+    if not allow_create:
         raise KeyFileError(
-            f"The token key {path} can be opened by other accounts than its owner: "
-            f"run `chmod 600 {path}`."
+            f"The token key {path} is missing, but the vault was filled with one: restore it "
+            "from the backup; a new key would give every record another token."
         )
-    key = path.read_bytes()
-    if len(key) != KEY_BYTES:
-        raise KeyFileError(
-            f"The token key {path} holds {len(key)} bytes instead of {KEY_BYTES}: restore it from "
-            "the backup."
-        )
+    key = os.urandom(KEY_BYTES)
+    write_key(path, key)
     return key
 
 
@@ -127,20 +116,6 @@ class Tokeniser:
             # One block per record and no two equal blocks in a domain: ECB hides all there is.
             self._ciphers[domain] = Cipher(algorithms.AES(secret), modes.ECB())
         return self._ciphers[domain]
-
-
-def _create_key(path: Path) -> bytes:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = os.urandom(KEY_BYTES)
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    return key
 
 
 def _expand(key: bytes, info: bytes, length: int) -> bytes:

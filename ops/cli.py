@@ -174,6 +174,21 @@ def status(home: Path | None) -> None:
     click.echo(describe_status(load_settings(home)))
 
 
+@main.group()
+def vault() -> None:
+    """Look after the identity vault and its keys."""
+
+
+@vault.command(name="rotate-key")
+@_home_option
+def rotate_key(home: Path | None) -> None:
+    """Lock the vault with a new master key; no file of it is written again."""
+    from extract.rotation import rotate_master_key  # noqa: PLC0415
+
+    with _stage("New master key") as outcome:
+        outcome.append(str(rotate_master_key(load_settings(home))))
+
+
 @main.command()
 @_home_option
 def build(home: Path | None) -> None:

@@ -1,0 +1,41 @@
+"""New keys for a vault that is in use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from extract.identity.key_provider import load_provider
+from extract.identity.keyring import KEYRING, rotate
+from extract.zones import locked
+from governance.errors import KeyFileError
+from governance.settings import Settings
+
+
+@dataclass(frozen=True)
+class KeyRotation:
+    """Which master key gave way to which."""
+
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return (
+            f"the vault opens with {self.after} and no longer with {self.before}; back up vault "
+            "and keys, then destroy the old key, also in older backups"
+        )
+
+
+def rotate_master_key(settings: Settings) -> KeyRotation:
+    """Lock the vault's data keys with a new master key.
+
+    Raises:
+        KeyFileError: there is no keyring yet, or it cannot be opened.
+        SnapshotError: a snapshot is being taken.
+    """
+    with locked(settings):
+        if not (settings.vault / KEYRING).is_file():
+            raise KeyFileError(
+                f"The vault {settings.vault} has no keyring yet: `scutari snapshot` makes it, or, "
+                "if it had one, restore it from the vault's backup."
+            )
+        return KeyRotation(*rotate(settings.vault, load_provider(settings)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extract.identity.epochs import begin_rotation
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import KEYRING, rotate
 from extract.zones import locked
@@ -23,6 +24,33 @@ class KeyRotation:
             f"the vault opens with {self.after} and no longer with {self.before}; back up vault "
             "and keys, then destroy the old key, also in older backups"
         )
+
+
+@dataclass(frozen=True)
+class TokenRotation:
+    """Which token key waits for the next snapshot."""
+
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return (
+            f"the next snapshot reads everything and makes every token anew (epoch {self.before} "
+            f"gives way to {self.after}); take it with `scutari snapshot`"
+        )
+
+
+def rotate_tokens(settings: Settings) -> TokenRotation:
+    """Begin the next epoch of tokens.
+
+    Raises:
+        KeyFileError: the token key is missing, open to others, or another than before.
+        SnapshotError: there is no snapshot yet, or a rotation has begun.
+    """
+    with locked(settings):
+        keys = begin_rotation(settings)
+    before = keys.before or keys.now
+    return TokenRotation(before.name, keys.now.name)
 
 
 def rotate_master_key(settings: Settings) -> KeyRotation:

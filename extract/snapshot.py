@@ -25,10 +25,12 @@ from extract.codes import CodeSets, code_sets_digest, load_code_sets
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
+from extract.identity.epochs import TokenKeys, end_rotation
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
 from extract.identity.opening import VERSIONS, open_vault
-from extract.identity.tokens import Tokeniser, derive_key, key_id
+from extract.identity.token_map import MAPS, Retokeniser
+from extract.identity.tokens import derive_key, key_id
 from extract.identity.vault import CURRENT as VAULT_CURRENT
 from extract.identity.vault import Linked, link_registrations, version_to_go_on_from
 from extract.identity.version import NewVersion, open_version
@@ -51,7 +53,7 @@ from extract.reference import reference_table_apart, reference_versions
 from extract.report import SnapshotReport, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
-from extract.zones import QUARANTINE, explained, installation_key, locked, new_id, sweep
+from extract.zones import QUARANTINE, explained, installation_keys, locked, new_id, sweep
 from governance.errors import (
     ReconciliationError,
     SettingsError,
@@ -88,11 +90,13 @@ def take_snapshot(
     operational = _configured(settings, contracts)
     with locked(settings), explained(settings):
         sweep(settings)
-        key = installation_key(settings)
+        keys = installation_keys(settings)
         keyring = open_vault(settings.vault, load_provider(settings), progress)
-        run = _Run(settings, contracts, operational, key, keyring, full=full, progress=progress)
+        run = _Run(settings, contracts, operational, keys, keyring, full=full, progress=progress)
         try:
-            return run.take()
+            report = run.take()
+            end_rotation(settings)
+            return report
         finally:
             sweep(settings)
 
@@ -124,7 +128,7 @@ class _Run:
     settings: Settings
     contracts: dict[str, SourceContract]
     operational: dict[str, SourceContract]
-    key: bytes
+    keys: TokenKeys
     keyring: Keyring
     full: bool
     progress: Progress
@@ -135,6 +139,8 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.snapshot_id = new_id(self.settings)
+        self.key = self.keys.now.secret
+        self.spill = self.settings.restricted / "spill" / "extract"
         name = f".{self.snapshot_id}.tmp"
         self.lake = self.settings.lake / name
         self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring)
@@ -143,13 +149,16 @@ class _Run:
             folder.mkdir(mode=0o755 if folder == self.lake else 0o700, parents=True)
         directory = None if self.full else current_directory(self.settings.lake)
         self.previous_lake = directory
-        self.previous = read_manifest(directory, self.key) if directory else None
+        known = self.keys.before or self.keys.now
+        self.previous = read_manifest(directory, known.secret) if directory else None
         self._refuse_lost_source()
         self.previous_version = version_to_go_on_from(self.settings, self.keyring)
         # A kill between two links can leave the crosswalk one snapshot ahead of the lake.
         beside = self.settings.vault / VERSIONS / directory.name if directory else None
         self.linkable = open_version(beside, self.keyring) if beside and beside.is_dir() else None
-        self.tokeniser = Tokeniser(self.key)
+        # Under a new key no digest fits: every partition is read again, and every token is new.
+        self.retokeniser = Retokeniser(self.keys, self.spill) if self.keys.before else None
+        self.tokeniser = self.retokeniser or self.keys.now.tokeniser()
         self.references: dict[str, pa.Table] = {}
         self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables(), self._reference)
         self.taken_at = datetime.now(UTC)
@@ -166,6 +175,7 @@ class _Run:
         self._write_reference()
         self._write_quality()
         self.vault.close(self.snapshot_id)
+        self._write_token_map()
         write_manifest(self.lake, self._manifest(), self.key)
         self._put_in_force()
         return self._report(people)
@@ -320,7 +330,8 @@ class _Run:
             self.previous_version,
             snapshot_id=self.snapshot_id,
             person_map=self.lake / path,
-            spill=self.settings.restricted / "spill" / "extract",
+            spill=self.spill,
+            renewed=self._renewed,
         )
         sync(self.lake / path)
         self.files[path] = describe_file(self.lake / path)
@@ -329,6 +340,32 @@ class _Run:
             f"{people.unlinkable:,} cannot be linked"
         )
         return people
+
+    def _renewed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return rows of the last crosswalk with the tokens of this snapshot's epoch."""
+        if self.retokeniser is None:
+            return batch
+        return self.retokeniser.crosswalk(batch, self._declared_tables())
+
+    def _write_token_map(self) -> None:
+        """Write down which token of the last epoch is which of this one."""
+        if self.retokeniser is None:
+            return
+        tables = self._declared_tables()
+        if self.previous_version is not None:
+            self.retokeniser.note_version(self.previous_version, tables)
+        path = self.settings.restricted / MAPS / f".{self.snapshot_id}.new"
+        rows = self.retokeniser.close(path)
+        last = current_directory(self.settings.lake)
+        gone = self.retokeniser.missing(path, last, tables) if last else 0
+        self.progress(
+            f"tokens: epoch {self.keys.now.name}, {rows:,} old tokens have a new one; {gone:,} of "
+            "the last snapshot have none, their records are gone from the source"
+        )
+
+    def _declared_tables(self) -> list[TableContract]:
+        sources = operational_contracts(self.contracts).values()
+        return [table for source in sources for table in source.tables.values()]
 
     def _reference(self, name: str) -> pa.Table:
         """Return a code list: from the previous snapshot, unless its package has changed.
@@ -397,11 +434,16 @@ class _Run:
             is_synthetic=self.settings.is_synthetic,
             contract_hash=self._contract_hash(),
             key_id=key_id(self.key),
+            token_epoch=self.keys.now.name,
             tables=self.tables,
             files=dict(sorted(self.files.items())),
         )
 
     def _put_in_force(self) -> None:
+        if self.retokeniser is not None:
+            maps = self.settings.restricted / MAPS
+            os.replace(maps / f".{self.snapshot_id}.new", maps / f"{self.snapshot_id}.parquet")
+            sync(maps)
         for folder in (self.quarantine, self.vault.directory, self.lake):
             for directory, _, _ in os.walk(folder):
                 sync(Path(directory))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from extract.identity.epochs import key_of_snapshot
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import KEYRING, read_keyring
 from extract.identity.opening import VERSIONS
-from extract.identity.tokens import load_or_create_key
 from extract.identity.version import RECORD, open_version
 from extract.lake import MANIFEST, LakeFile, read_manifest, sha256_of, snapshot_directory
 from governance.errors import SnapshotError
@@ -55,7 +55,7 @@ def verify_snapshot(
         VaultError: the same of its version of the vault.
     """
     directory = snapshot_directory(settings.lake, snapshot_id)
-    key = load_or_create_key(settings.vault, allow_create=False) if with_key else None
+    key = key_of_snapshot(settings.vault, directory) if with_key else None
     manifest = read_manifest(directory, key)
     faults = list(_faults(directory, manifest.files))
     if manifest.snapshot_id != directory.name:

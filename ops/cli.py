@@ -189,6 +189,16 @@ def rotate_key(home: Path | None) -> None:
         outcome.append(str(rotate_master_key(load_settings(home))))
 
 
+@vault.command(name="rotate-tokens")
+@_home_option
+def rotate_tokens(home: Path | None) -> None:
+    """Begin the next epoch of tokens: the next snapshot makes every token anew."""
+    from extract.rotation import rotate_tokens as begin  # noqa: PLC0415
+
+    with _stage("New token key") as outcome:
+        outcome.append(str(begin(load_settings(home))))
+
+
 @main.command()
 @_home_option
 def build(home: Path | None) -> None:

@@ -73,10 +73,16 @@ def load_or_create_key(vault: Path, *, allow_create: bool) -> bytes:
 
 
 class Tokeniser:
-    """Turns columns of record keys into columns of tokens."""
+    """Turns columns of record keys into columns of tokens.
 
-    def __init__(self, key: bytes) -> None:
+    Args:
+        key: the installation's token key.
+        epoch: the digit that the tokens begin with; the next key has the next one.
+    """
+
+    def __init__(self, key: bytes, epoch: int = EPOCH) -> None:
         self._key = key
+        self._epoch = epoch
         self._ciphers: dict[str, Cipher[modes.ECB]] = {}
 
     def tokenise(self, values: pa.Array, domain: str) -> pa.Array:
@@ -104,7 +110,7 @@ class Tokeniser:
                 text = str(values[int(index)].as_py()).encode()
                 digest = hmac.digest(secret, text, hashlib.sha256)
                 cipher[index] = np.frombuffer(digest[:_BLOCK], dtype=np.uint8)
-        return _encode(cipher, values)
+        return _encode(cipher, values, self._epoch)
 
     def tokenise_one(self, value: int | str, domain: str) -> str:
         """Return the token of one record key."""
@@ -155,11 +161,11 @@ def _text_blocks(
     return blocks, np.flatnonzero(is_long)
 
 
-def _encode(cipher: npt.NDArray[np.uint8], values: pa.Array) -> pa.Array:
+def _encode(cipher: npt.NDArray[np.uint8], values: pa.Array, epoch: int) -> pa.Array:
     """Write the first ten bytes of each block in hexadecimal, the epoch in the first digit."""
     count = len(cipher)
     head = cipher[:, :TOKEN_BYTES].copy()
-    head[:, 0] = head[:, 0] & 0x0F | EPOCH << 4
+    head[:, 0] = head[:, 0] & 0x0F | epoch << 4
     text = binascii.hexlify(head.data if count else b"")
     offsets = np.arange(0, (count + 1) * TOKEN_LENGTH, TOKEN_LENGTH, dtype=np.int32)
     tokens = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text))

@@ -16,7 +16,7 @@ stays; when it parts them, the registration with the least key keeps it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +143,7 @@ def link_registrations(
     snapshot_id: str,
     person_map: Path,
     spill: Path,
+    renewed: Callable[[pa.RecordBatch], pa.RecordBatch] = lambda batch: batch,
 ) -> Linked:
     """Decide who is who and write the crosswalk and the snapshot's person map.
 
@@ -153,6 +154,7 @@ def link_registrations(
         snapshot_id: becomes the birthday of new person ids.
         person_map: where the map without any identifier goes.
         spill: where intermediates go that do not fit in memory; in the restricted zone.
+        renewed: gives rows of the previous crosswalk the tokens of a new epoch.
 
     Raises:
         VaultError: a file of this version or the crosswalk of the previous one is not the one
@@ -168,7 +170,7 @@ def link_registrations(
             _load_registrations(connection, version, table)
         connection.execute(_GROUPED)
         connection.execute("drop table registrations")
-        _load_previous(connection, previous)
+        _load_previous(connection, previous, renewed)
         connection.execute(_KEPT)
         _make_ids(connection)
         connection.execute(_CROSSWALK, {"snapshot_id": snapshot_id})
@@ -207,13 +209,18 @@ def _load_registrations(
             _insert(connection, batch, insert)
 
 
-def _load_previous(connection: duckdb.DuckDBPyConnection, previous: Version | None) -> None:
+def _load_previous(
+    connection: duckdb.DuckDBPyConnection,
+    previous: Version | None,
+    renewed: Callable[[pa.RecordBatch], pa.RecordBatch],
+) -> None:
     connection.execute(f"create temp table previous ({_CROSSWALK_COLUMNS})")
     if previous is None:
         return
     try:
         for batch in previous.batches(CROSSWALK):
-            _insert(connection, batch, "insert into previous by name select * from batch")
+            insert = "insert into previous by name select * from batch"
+            _insert(connection, renewed(batch), insert)
     except VaultError as error:
         raise VaultError(
             f"The crosswalk {previous.directory / CROSSWALK} is not the one that was written there "

@@ -135,6 +135,21 @@ def test_a_plain_file_that_cannot_be_read_stops_the_upgrade(plain: Settings) -> 
     assert_upgraded(plain, people)
 
 
+def test_a_plain_version_that_joins_a_begun_upgrade_is_left_out(plain: Settings) -> None:
+    """Only what the keyring named when it was made is taken for a version of before."""
+    people = person_map(plain)
+    assert _child(plain.home, 10) != 0
+    versions = plain.vault / "versions"
+    last = max(path for path in versions.iterdir() if not path.name.startswith("."))
+    planted = versions / "29991231T000000Z"
+    shutil.copytree(last, planted)
+    (planted / RECORD).unlink(missing_ok=True)
+    take_snapshot(plain)
+    assert not (planted / RECORD).exists()
+    shutil.rmtree(planted)
+    assert_upgraded(plain, people)
+
+
 CHILD = """
 import os, shutil, signal, sys
 from pathlib import Path

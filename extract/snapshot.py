@@ -29,7 +29,7 @@ from extract.identity.epochs import TokenKeys, end_rotation
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
 from extract.identity.opening import VERSIONS, open_vault
-from extract.identity.token_map import MAPS, Retokeniser
+from extract.identity.token_map import MAPS, retokeniser
 from extract.identity.tokens import derive_key, key_id
 from extract.identity.vault import CURRENT as VAULT_CURRENT
 from extract.identity.vault import Linked, link_registrations, version_to_go_on_from
@@ -157,7 +157,8 @@ class _Run:
         beside = self.settings.vault / VERSIONS / directory.name if directory else None
         self.linkable = open_version(beside, self.keyring) if beside and beside.is_dir() else None
         # Under a new key no digest fits: every partition is read again, and every token is new.
-        self.retokeniser = Retokeniser(self.keys, self.spill) if self.keys.before else None
+        declared = operational_contracts(self.contracts).values()
+        self.retokeniser = retokeniser(self.keys, declared, self.spill)
         self.tokeniser = self.retokeniser or self.keys.now.tokeniser()
         self.references: dict[str, pa.Table] = {}
         self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables(), self._reference)
@@ -331,7 +332,7 @@ class _Run:
             snapshot_id=self.snapshot_id,
             person_map=self.lake / path,
             spill=self.spill,
-            renewed=self._renewed,
+            renewed=self.retokeniser.crosswalk if self.retokeniser else None,
         )
         sync(self.lake / path)
         self.files[path] = describe_file(self.lake / path)
@@ -341,31 +342,11 @@ class _Run:
         )
         return people
 
-    def _renewed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return rows of the last crosswalk with the tokens of this snapshot's epoch."""
-        if self.retokeniser is None:
-            return batch
-        return self.retokeniser.crosswalk(batch, self._declared_tables())
-
     def _write_token_map(self) -> None:
-        """Write down which token of the last epoch is which of this one."""
-        if self.retokeniser is None:
-            return
-        tables = self._declared_tables()
-        if self.previous_version is not None:
-            self.retokeniser.note_version(self.previous_version, tables)
-        path = self.settings.restricted / MAPS / f".{self.snapshot_id}.new"
-        rows = self.retokeniser.close(path)
-        last = current_directory(self.settings.lake)
-        gone = self.retokeniser.missing(path, last, tables) if last else 0
-        self.progress(
-            f"tokens: epoch {self.keys.now.name}, {rows:,} old tokens have a new one; {gone:,} of "
-            "the last snapshot have none, their records are gone from the source"
-        )
-
-    def _declared_tables(self) -> list[TableContract]:
-        sources = operational_contracts(self.contracts).values()
-        return [table for source in sources for table in source.tables.values()]
+        if self.retokeniser is not None:
+            path = self.settings.restricted / MAPS / f".{self.snapshot_id}.new"
+            last = current_directory(self.settings.lake)
+            self.progress(self.retokeniser.write(path, self.previous_version, last))
 
     def _reference(self, name: str) -> pa.Table:
         """Return a code list: from the previous snapshot, unless its package has changed.

@@ -1,9 +1,10 @@
 """The epochs of the token key: which key makes tokens now, which did before, which comes next.
 
-``token.key`` is the key in force, ``token.key.id`` names it and its epoch; keys of earlier epochs stay
-as ``token.<key id>.key``, because their snapshots' manifests are signed with them.
-``token.next.key`` waits for the snapshot that makes every token anew; it takes its place only once
-that snapshot is current. Every step can be done twice, so a kill in between is mended by the next snapshot.
+``token.key`` is the key in force, ``token.key.id`` names it and its epoch; keys of earlier epochs
+stay as ``token.<key id>.key``, because their snapshots' manifests are signed with them.
+``token.next.key`` waits for the snapshot that makes every token anew, and takes its place only once
+that snapshot is current. Every step can be done twice: a kill in between is mended by the next
+snapshot.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From the tokens of one epoch to those of the next.
 
 While a snapshot makes every token anew, each old token is written down beside its new one, in
-``restricted/token_maps/<snapshot id>.parquet`` (``key_domain``, ``old_token``, ``new_token``). With it
-a worklist or an audit row of before is still understood. It says nothing of any record, but it
+``restricted/token_maps/<snapshot id>.parquet`` (``key_domain``, ``old_token``, ``new_token``). With
+it a worklist or an audit row of before is still understood. It says nothing of any record, but it
 undoes the rotation for whoever has it: the restricted zone holds it, mode 600.
 """
 
@@ -17,11 +17,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from extract.contracts import TableContract
-from extract.identity.epochs import TokenKeys
+from extract.contracts import SourceContract, TableContract
+from extract.identity.epochs import TokenKey, TokenKeys
 from extract.identity.tokens import Tokeniser
 from extract.identity.version import Version
-from extract.lake import sync
 from extract.partitions import ParquetFile
 
 MAPS = "token_maps"
@@ -35,15 +34,18 @@ class Retokeniser(Tokeniser):
     """Makes the new tokens and writes the old ones down beside them.
 
     Args:
-        keys: the keys of both epochs.
+        now: the key of the new tokens.
+        before: the key of the old ones.
+        tables: every declared table, read by this snapshot or not.
         spill: where the pairs wait; in the restricted zone.
     """
 
-    def __init__(self, keys: TokenKeys, spill: Path) -> None:
-        if keys.before is None:
-            raise ValueError("there is no epoch before")
-        super().__init__(keys.now.secret, keys.now.epoch)
-        self._before = keys.before.tokeniser()
+    def __init__(
+        self, now: TokenKey, before: TokenKey, tables: list[TableContract], spill: Path
+    ) -> None:
+        super().__init__(now.secret, now.epoch)
+        self._now, self._before = now, before.tokeniser()
+        self._tables = tables
         self._lock = threading.Lock()
         spill.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._spill = spill
@@ -55,42 +57,34 @@ class Retokeniser(Tokeniser):
         self._note(self._before.tokenise(values, domain), new, domain)
         return new
 
-    def note_version(self, version: Version, tables: Iterable[TableContract]) -> None:
-        """Write down the tokens of records that only the vault's last version still has."""
-        for table in tables:
-            if not table.vault_columns or not table.key.is_key:
-                continue
-            for path in version.places(table.source, table.name):
-                for batch in version.batches(path, ["source_key", "token"]):
-                    self.renewed(batch.column("source_key"), batch.column("token"), table)
-
-    def renewed(self, source_keys: pa.Array, tokens: pa.Array, table: TableContract) -> pa.Array:
-        """Return the new tokens of a table's keys; where an old one is not the key's, as it is."""
-        domain = table.key.key_domain or ""
-        values = _typed(source_keys, table)
-        is_known = pc.fill_null(pc.equal(self._before.tokenise(values, domain), tokens), False)
-        known = pc.if_else(is_known, values, pa.scalar(None, values.type))
-        return pc.if_else(is_known, self.tokenise(known, domain), tokens)
-
-    def crosswalk(self, batch: pa.RecordBatch, tables: Iterable[TableContract]) -> pa.RecordBatch:
+    def crosswalk(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return rows of the last crosswalk with the tokens of now; persons stay."""
         tokens = batch.column("registration_key")
-        for table in tables:
-            if not table.is_registration:
-                continue
-            is_of_source = pc.equal(batch.column("source_name"), table.source)
-            ids = batch.column("registration_id")
-            ids = pc.if_else(is_of_source, ids, pa.scalar(None, ids.type))
-            tokens = self.renewed(ids, tokens, table)
+        for table in self._tables:
+            if table.is_registration:
+                is_of_source = pc.equal(batch.column("source_name"), table.source)
+                ids = batch.column("registration_id")
+                ids = pc.if_else(is_of_source, ids, pa.scalar(None, ids.type))
+                tokens = self._renewed(ids, tokens, table)
         place = batch.schema.get_field_index("registration_key")
         return batch.set_column(place, batch.schema.field(place), tokens)
 
-    def close(self, path: Path) -> int:
-        """Write the map, each pair once, and return how many there are."""
+    def write(self, path: Path, version: Version | None, last: Path | None) -> str:
+        """Write the map, each pair once.
+
+        Args:
+            path: the map.
+            version: the last version of the vault, which knows records that the source forgot.
+            last: the last snapshot.
+
+        Returns:
+            How many old tokens have a new one, and how many of the last snapshot's have none.
+        """
+        if version is not None:
+            self._note_version(version)
         self._pairs.close()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.close(handle)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with self._connection() as connection:
             rows = connection.sql(
                 "select distinct key_domain, old_token, new_token from "
@@ -100,24 +94,41 @@ class Retokeniser(Tokeniser):
             for batch in rows:
                 file.write(batch.cast(_SCHEMA))
             file.close()
-        sync(path)
         self._pairs.path.unlink()
-        return file.rows
+        gone = self._missing(path, last) if last is not None else 0
+        return (
+            f"tokens: epoch {self._now.name}, {file.rows:,} old tokens have a new one; {gone:,} of "
+            "the last snapshot have none, their records are gone from the source"
+        )
 
-    def missing(self, path: Path, snapshot: Path, tables: Iterable[TableContract]) -> int:
-        """Count the tokens of a snapshot that the map does not have: of records gone since."""
+    def _note_version(self, version: Version) -> None:
+        for table in self._tables:
+            if table.vault_columns and table.key.is_key:
+                for path in version.places(table.source, table.name):
+                    for batch in version.batches(path, ["source_key", "token"]):
+                        self._renewed(batch.column("source_key"), batch.column("token"), table)
+
+    def _renewed(self, source_keys: pa.Array, tokens: pa.Array, table: TableContract) -> pa.Array:
+        """Return the new tokens of a table's keys; where an old one is not the key's, as it is."""
+        domain = table.key.key_domain or ""
+        values = _typed(source_keys, table)
+        is_known = pc.fill_null(pc.equal(self._before.tokenise(values, domain), tokens), False)
+        known = pc.if_else(is_known, values, pa.scalar(None, values.type))
+        return pc.if_else(is_known, self.tokenise(known, domain), tokens)
+
+    def _missing(self, path: Path, last: Path) -> int:
+        """Count the tokens of the last snapshot that the map does not have."""
         selects = []
-        for table in tables:
-            folder = snapshot / table.source / table.name
-            if not any(folder.glob("*.parquet")):
-                continue
-            files = _quoted(folder / "*.parquet")
-            selects += [
-                f"select '{column.key_domain}' as key_domain, \"{column.name}\" as old_token "
-                f'from read_parquet({files}) where "{column.name}" is not null'
-                for column in table.lake_columns
-                if column.is_key
-            ]
+        for table in self._tables:
+            folder = last / table.source / table.name
+            if any(folder.glob("*.parquet")):
+                selects += [
+                    f"select '{column.key_domain}' as key_domain, \"{column.name}\" as old_token "
+                    f"from read_parquet({_quoted(folder / '*.parquet')}) "
+                    f'where "{column.name}" is not null'
+                    for column in table.lake_columns
+                    if column.is_key
+                ]
         if not selects:
             return 0
         tokens = f"select distinct * from ({' union all '.join(selects)})"
@@ -142,6 +153,16 @@ class Retokeniser(Tokeniser):
         connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("set temp_directory = $1", [str(self._spill)])
         return connection
+
+
+def retokeniser(
+    keys: TokenKeys, sources: Iterable[SourceContract], spill: Path
+) -> Retokeniser | None:
+    """Return what makes new tokens of old ones, where a new epoch begins."""
+    if keys.before is None:
+        return None
+    tables = [table for source in sources for table in source.tables.values()]
+    return Retokeniser(keys.now, keys.before, tables, spill)
 
 
 def _typed(source_keys: pa.Array, table: TableContract) -> pa.Array:

@@ -101,6 +101,9 @@ _CROSSWALK_COLUMNS = (
 )
 
 
+Renewed = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
 @dataclass(frozen=True)
 class Linked:
     """How many registrations were looked at, and how many persons they are."""
@@ -143,7 +146,7 @@ def link_registrations(
     snapshot_id: str,
     person_map: Path,
     spill: Path,
-    renewed: Callable[[pa.RecordBatch], pa.RecordBatch] = lambda batch: batch,
+    renewed: Renewed | None = None,
 ) -> Linked:
     """Decide who is who and write the crosswalk and the snapshot's person map.
 
@@ -212,7 +215,7 @@ def _load_registrations(
 def _load_previous(
     connection: duckdb.DuckDBPyConnection,
     previous: Version | None,
-    renewed: Callable[[pa.RecordBatch], pa.RecordBatch],
+    renewed: Renewed | None,
 ) -> None:
     connection.execute(f"create temp table previous ({_CROSSWALK_COLUMNS})")
     if previous is None:
@@ -220,7 +223,7 @@ def _load_previous(
     try:
         for batch in previous.batches(CROSSWALK):
             insert = "insert into previous by name select * from batch"
-            _insert(connection, renewed(batch), insert)
+            _insert(connection, renewed(batch) if renewed else batch, insert)
     except VaultError as error:
         raise VaultError(
             f"The crosswalk {previous.directory / CROSSWALK} is not the one that was written there "

@@ -94,9 +94,7 @@ def take_snapshot(
         keyring = open_vault(settings.vault, load_provider(settings), progress)
         run = _Run(settings, contracts, operational, keys, keyring, full=full, progress=progress)
         try:
-            report = run.take()
-            end_rotation(settings)
-            return report
+            return run.take()
         finally:
             sweep(settings)
 
@@ -179,6 +177,7 @@ class _Run:
         self._write_token_map()
         write_manifest(self.lake, self._manifest(), self.key)
         self._put_in_force()
+        end_rotation(self.settings)
         return self._report(people)
 
     def _refuse_lost_source(self) -> None:

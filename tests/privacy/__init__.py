@@ -1,1 +1,1 @@
-"""Tests written as an attacker would: what is promised to be hidden is looked for."""
+"""Attacks on what leaves the restricted zones, written as an attacker would."""

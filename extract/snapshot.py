@@ -50,20 +50,18 @@ from extract.lake import (
 from extract.partitions import describe_file, link_file, write_partition, write_table
 from extract.reconcile import Check, Outcome, quarantine_rows, read_footer, reconcile
 from extract.reference import reference_table_apart, reference_versions
+from extract.refusals import check_tables, refuse_unequal
 from extract.report import SnapshotReport, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
 from extract.zones import QUARANTINE, explained, installation_keys, locked, new_id, sweep
 from governance.errors import (
-    ReconciliationError,
     SettingsError,
     SourceError,
 )
 from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
 
 Progress = Callable[[str], None]
-
-FAULTS_NAMED = 5
 
 
 def take_snapshot(
@@ -166,10 +164,10 @@ class _Run:
         for name, contract in self.operational.items():
             with open_source(self.settings.sources[name]) as source:
                 self.taken_at = min(self.taken_at, source.taken_at)
-                self._check_tables(source, contract)
+                check_tables(source, contract)
                 for table in contract.tables.values():
                     self._extract(source, table)
-        self._refuse_unequal()
+        refuse_unequal(self.checks)
         people = self._link_persons()
         self._write_reference()
         self._write_quality()
@@ -192,31 +190,6 @@ class _Run:
 
     def _all_tables(self) -> list[TableContract]:
         return [t for source in self.operational.values() for t in source.tables.values()]
-
-    def _check_tables(self, source: Source, contract: SourceContract) -> None:
-        faults: list[str] = []
-        for table in contract.tables.values():
-            found = source.columns(table.name)
-            missing = [c.name for c in table.read_columns if c.name not in found]
-            if not found:
-                faults.append(f"table {table.name} is missing (declared at {table.where})")
-            elif missing:
-                where = table.by_name[missing[0]].where
-                names = ", ".join(missing)
-                faults.append(f"table {table.name} has no column {names} (declared at {where})")
-            else:
-                for name in source.check_types(table, found):
-                    column = table.by_name[name]
-                    faults.append(
-                        f"column {table.name}.{name} is {found[name] or 'untyped'}, declared as "
-                        f"{column.source_type} at {column.where}"
-                    )
-        if faults:
-            more = f" and {len(faults) - FAULTS_NAMED} more" if len(faults) > FAULTS_NAMED else ""
-            raise SourceError(
-                f"Source {source.name} is not as its contract says: "
-                f"{'; '.join(faults[:FAULTS_NAMED])}{more}. Correct the contract or the database."
-            )
 
     def _extract(self, source: Source, table: TableContract) -> None:
         profile = source.profile(table)
@@ -307,20 +280,6 @@ class _Run:
             dropped_nulls={name: n for name, n in sorted(tally.dropped_nulls.items()) if n},
         )
         return Outcome(part, partition, read_footer(self.lake / path), tally)
-
-    def _refuse_unequal(self) -> None:
-        unequal = [check for check in self.checks if not check.is_equal]
-        if unequal:
-            named = ", ".join(
-                f"{c.source_name}.{c.table_name} {c.check_code}"
-                + (f" of {c.column_name}" if c.column_name else "")
-                for c in unequal[:FAULTS_NAMED]
-            )
-            raise ReconciliationError(
-                f"The lake does not add up to the source in {len(unequal)} of {len(self.checks)} "
-                f"checks ({named}): the snapshot was discarded and the last good one stays "
-                "current. Run `scutari snapshot --full`; if it fails again, report a defect."
-            )
 
     def _link_persons(self) -> Linked:
         path = f"identity/person_map/{WHOLE_TABLE}.parquet"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from extract.identity.epochs import begin_rotation
-from extract.identity.key_provider import load_provider
+from extract.identity.key_provider import FileKeys, load_provider
 from extract.identity.keyring import KEYRING, rotate
 from extract.zones import locked
 from governance.errors import KeyFileError
@@ -53,8 +54,13 @@ def rotate_tokens(settings: Settings) -> TokenRotation:
     return TokenRotation(before.name, keys.now.name)
 
 
-def rotate_master_key(settings: Settings) -> KeyRotation:
+def rotate_master_key(settings: Settings, old_keys: Path | None = None) -> KeyRotation:
     """Lock the vault's data keys with a new master key.
+
+    Args:
+        settings: the installation.
+        old_keys: the directory of the old master key's file, where the settings name another place
+            by now, or a key-management service.
 
     Raises:
         KeyFileError: there is no keyring yet, or it cannot be opened.
@@ -66,4 +72,5 @@ def rotate_master_key(settings: Settings) -> KeyRotation:
                 f"The vault {settings.vault} has no keyring yet: `scutari snapshot` makes it, or, "
                 "if it had one, restore it from the vault's backup."
             )
-        return KeyRotation(*rotate(settings.vault, load_provider(settings)))
+        holder = FileKeys(old_keys) if old_keys is not None else None
+        return KeyRotation(*rotate(settings.vault, load_provider(settings), holder))

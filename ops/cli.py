@@ -181,12 +181,17 @@ def vault() -> None:
 
 @vault.command(name="rotate-key")
 @_home_option
-def rotate_key(home: Path | None) -> None:
+@click.option(
+    "--old-keys",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the old key's file is, if the settings now name another place or a service.",
+)
+def rotate_key(home: Path | None, old_keys: Path | None) -> None:
     """Lock the vault with a new master key; no file of it is written again."""
     from extract.rotation import rotate_master_key  # noqa: PLC0415
 
     with _stage("New master key") as outcome:
-        outcome.append(str(rotate_master_key(load_settings(home))))
+        outcome.append(str(rotate_master_key(load_settings(home), old_keys)))
 
 
 @vault.command(name="rotate-tokens")

@@ -90,16 +90,24 @@ def read_keyring(vault: Path, provider: KeyProvider) -> Keyring:
     """
     path = vault / KEYRING
     try:
-        body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        signature = str(body.pop("signature"))
-        master, active = str(body["master_key_id"]), str(body["active"])
-        wrapped = {str(n): base64.b64decode(v) for n, v in body["data_keys"].items()}
-        plain = tuple(str(name) for name in body["plain_versions"])
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise KeyFileError(
             f"The keyring {path} is missing, and nothing in the vault can be read without it: "
             "restore it from the vault's backup."
         ) from None
+    except UnicodeDecodeError:
+        raise _spoiled(path) from None
+    return _opened(text, path, provider)
+
+
+def _opened(text: str, path: Path, provider: KeyProvider) -> Keyring:
+    try:
+        body: dict[str, Any] = json.loads(text)
+        signature = str(body.pop("signature"))
+        master, active = str(body["master_key_id"]), str(body["active"])
+        wrapped = {str(n): base64.b64decode(v) for n, v in body["data_keys"].items()}
+        plain = tuple(str(name) for name in body["plain_versions"])
     except (ValueError, KeyError, AttributeError, TypeError):
         raise _spoiled(path) from None
     keyring = Keyring(
@@ -118,7 +126,11 @@ def read_keyring(vault: Path, provider: KeyProvider) -> Keyring:
 
 
 def write_keyring(vault: Path, keyring: Keyring, provider: KeyProvider) -> None:
-    """Write the keyring in one step: before it there is the old one, after it the new one."""
+    """Write the keyring in one step: before it there is the old one, after it the new one.
+
+    Raises:
+        KeyFileError: the master key does not open what it locked; nothing was written.
+    """
     body: dict[str, Any] = {
         "format": FORMAT,
         "master_key_id": keyring.master_key_id,
@@ -131,21 +143,35 @@ def write_keyring(vault: Path, keyring: Keyring, provider: KeyProvider) -> None:
     }
     body["signature"] = keyring.sign(keyring.active, body)
     path = vault / KEYRING
+    text = json.dumps(body, indent=1, sort_keys=True) + "\n"
+    # A holder that locks what it cannot open must not get the only copy.
+    if _opened(text, path, provider) != keyring:
+        raise KeyFileError(
+            f"The master key {keyring.master_key_id} does not open what it locked: the vault stays "
+            "as it was; look after the key provider."
+        )
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(json.dumps(body, indent=1, sort_keys=True) + "\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
     sync(vault)
 
 
-def rotate(vault: Path, provider: KeyProvider) -> tuple[str, str]:
+def rotate(
+    vault: Path, provider: KeyProvider, holder: KeyProvider | None = None
+) -> tuple[str, str]:
     """Wrap the data keys with a new master key and make a data key for the files to come.
 
     A kill at any moment leaves the old keyring or the new one, and the master key of either.
+
+    Args:
+        vault: the vault; held by the caller.
+        provider: makes the new master key.
+        holder: has the old one, where that is somebody else.
 
     Returns:
         The ids of the old and of the new master key.
@@ -153,7 +179,7 @@ def rotate(vault: Path, provider: KeyProvider) -> tuple[str, str]:
     Raises:
         KeyFileError: the keyring cannot be opened, or the new key does not open what it wrapped.
     """
-    before = read_keyring(vault, provider)
+    before = read_keyring(vault, holder or provider)
     fresh = os.urandom(_ID_BYTES).hex()
     after = replace(
         before,
@@ -161,14 +187,6 @@ def rotate(vault: Path, provider: KeyProvider) -> tuple[str, str]:
         active=fresh,
         data_keys=before.data_keys | {fresh: os.urandom(KEY_BYTES)},
     )
-    # A service that wraps what it cannot unwrap must not get the only copy.
-    for name, key in after.data_keys.items():
-        wrapped = _wrap(provider, after.master_key_id, name, key)
-        if not hmac.compare_digest(_unwrap(provider, after.master_key_id, name, wrapped), key):
-            raise KeyFileError(
-                f"The new master key {after.master_key_id} does not open what it locked: the vault "
-                "stays under the old one; look after the key provider."
-            )
     write_keyring(vault, after, provider)
     return before.master_key_id, after.master_key_id
 

@@ -63,10 +63,11 @@ def lists() -> Iterator[None]:
 
 
 def forget(settings: Settings) -> None:
-    """Take a registration out of the source, as a purge of the hospital would."""
+    """Take a registration and a visit out of the source, as a purge of the hospital would."""
     path = settings.home / "sources" / "ehr.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"delete from patients where patient_id = {GONE}")
+        connection.execute("delete from ed_visits where visit_id = 82")
 
 
 @pytest.fixture
@@ -150,8 +151,8 @@ def test_every_token_is_new_and_no_person_is(settings: Settings) -> None:
     assert token_map(settings).height > 0
 
 
-def test_a_registration_that_left_the_source_is_renamed_too(settings: Settings) -> None:
-    """Its token comes from the vault; should it come back, its person is known."""
+def test_what_left_the_source_is_renamed_too(settings: Settings) -> None:
+    """Its token comes from the vault; should a registration come back, its person is known."""
     people = persons(settings)
     before = (settings.lake / "current").resolve()
     forget(settings)

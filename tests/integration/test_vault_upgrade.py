@@ -263,6 +263,26 @@ def test_without_a_keyring_there_is_nothing_to_rotate(tmp_path: Path) -> None:
     assert "has no keyring yet" in run.output
 
 
+def test_a_vault_moves_from_files_to_a_service(settings: Settings, tmp_path: Path) -> None:
+    people = person_map(settings)
+    with (settings.home / "scutari.toml").open("a") as file:
+        file.write(
+            '[vault]\nkey_provider = "tests.helpers.vault:Service"\n'
+            f'options = {{url = "{tmp_path}"}}\n'
+        )
+    home = ["--home", str(settings.home)]
+    run = CliRunner().invoke(main, ["snapshot", *home])
+    assert run.exit_code == 1
+    assert "could not open the vault with the master key" in run.output
+    keys = settings.vault / "keys"
+    run = CliRunner().invoke(main, ["vault", "rotate-key", "--old-keys", str(keys), *home])
+    assert run.exit_code == 0, run.output
+    shutil.rmtree(keys)
+    run = CliRunner().invoke(main, ["snapshot", *home])
+    assert run.exit_code == 0, run.output
+    assert person_map(settings).equals(people)
+
+
 def test_an_installation_under_a_key_management_service(tmp_path: Path) -> None:
     made = write_installation(tmp_path / "home", CONTENT)
     with (made.home / "scutari.toml").open("a") as file:

@@ -98,8 +98,10 @@ class Forgetful(Service):
 def test_a_key_that_does_not_open_what_it_locked_changes_nothing(tmp_path: Path) -> None:
     service = Forgetful({"url": str(tmp_path)})
     made = create_keyring(tmp_path, service)
+    text = (tmp_path / KEYRING).read_bytes()
     with pytest.raises(KeyFileError):
         rotate(tmp_path, service)
+    assert (tmp_path / KEYRING).read_bytes() == text
     assert read_keyring(tmp_path, service) == made
 
 

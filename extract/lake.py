@@ -72,7 +72,8 @@ class Manifest:
     """All that a snapshot says of itself; no value of any patient.
 
     ``tables`` has the partitions by source, table and period; ``files`` every file by its path
-    within the snapshot, the manifest aside.
+    within the snapshot, the manifest aside; ``token_epoch`` the digit that all its tokens begin
+    with.
     """
 
     snapshot_id: str
@@ -82,6 +83,7 @@ class Manifest:
     key_id: str
     tables: dict[str, dict[str, dict[str, Partition]]]
     files: dict[str, LakeFile]
+    token_epoch: str = "a"
 
     def partition(self, source: str, table: str, period: str) -> Partition | None:
         """Return one partition, or None where the snapshot has none."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 
 from extract.contracts import TableContract
 from extract.convert import Converter, Tally
@@ -25,11 +26,19 @@ DICTIONARY_BYTES = 64 << 10
 class ParquetFile:
     """A Parquet file that is made at its first batch and synced at its end."""
 
-    def __init__(self, path: Path, schema: pa.Schema, *, key: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        *,
+        key: str | None = None,
+        encryption: pe.FileEncryptionProperties | None = None,
+    ) -> None:
         self.path = path
         self.rows = 0
         self._schema = schema
         self._key = key
+        self._encryption = encryption
         # A dictionary of what differs from row to row would only cost. Every column that may be
         # null needs one: where all values of a row group without dictionary are one text, DuckDB
         # 2.0.0 finds every row of it to be null.
@@ -74,6 +83,7 @@ class ParquetFile:
                 use_dictionary=self._dictionary,
                 dictionary_pagesize_limit=DICTIONARY_BYTES,
                 store_schema=False,
+                encryption_properties=self._encryption,
             )
         return self._writer
 
@@ -91,6 +101,7 @@ def write_partition(
     *,
     lake: Path,
     vault: Path,
+    vault_encryption: pe.FileEncryptionProperties,
     quarantine: Path,
 ) -> Tally:
     """Convert a partition's batches and write each zone's file.
@@ -101,6 +112,7 @@ def write_partition(
         batches: the rows as the database holds them.
         lake: the lake file; always made.
         vault: the vault file; made where the table has identifiers.
+        vault_encryption: the vault file's key.
         quarantine: the quarantine file; made where a value did not fit.
 
     Raises:
@@ -112,7 +124,7 @@ def write_partition(
         for raw in batches:
             converted = converter.convert(raw, tally)
             files["lake"].write(converted.lake)
-            _write_other(files, "vault", vault, converted.vault)
+            _write_other(files, "vault", vault, converted.vault, vault_encryption)
             _write_other(files, "quarantine", quarantine, converted.quarantine)
         for file in files.values():
             file.close()
@@ -148,10 +160,14 @@ def link_file(source: Path, target: Path) -> None:
 
 
 def _write_other(
-    files: dict[str, ParquetFile], name: str, path: Path, batch: pa.RecordBatch | None
+    files: dict[str, ParquetFile],
+    name: str,
+    path: Path,
+    batch: pa.RecordBatch | None,
+    encryption: pe.FileEncryptionProperties | None = None,
 ) -> None:
     if batch is None:
         return
     if name not in files:
-        files[name] = ParquetFile(path, batch.schema)
+        files[name] = ParquetFile(path, batch.schema, encryption=encryption)
     files[name].write(batch)

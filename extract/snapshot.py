@@ -26,9 +26,15 @@ from extract.codes import CodeSets, code_sets_digest, load_code_sets, table_code
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
-from extract.identity.tokens import Tokeniser, derive_key, key_id
+from extract.identity.epochs import TokenKeys, end_rotation
+from extract.identity.key_provider import load_provider
+from extract.identity.keyring import Keyring
+from extract.identity.opening import VERSIONS, open_vault
+from extract.identity.token_map import MAPS, retokeniser
+from extract.identity.tokens import derive_key, key_id
 from extract.identity.vault import CURRENT as VAULT_CURRENT
-from extract.identity.vault import VERSIONS, Linked, current_version, link_registrations
+from extract.identity.vault import Linked, link_registrations, version_to_go_on_from
+from extract.identity.version import NewVersion, open_version
 from extract.lake import (
     CURRENT,
     MANIFEST,
@@ -46,23 +52,21 @@ from extract.lake import (
 from extract.partitions import describe_file, link_file, write_partition, write_table
 from extract.reconcile import Check, Outcome, quarantine_rows, read_footer, reconcile
 from extract.reference import reference_table_apart, reference_versions
+from extract.refusals import check_tables, refuse_unequal
 from extract.report import SnapshotReport, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
-from extract.zones import QUARANTINE, explained, installation_key, locked, new_id, sweep
+from extract.zones import QUARANTINE, explained, installation_keys, locked, new_id, sweep
 from governance.audit.events import about
 from governance.audit.log import audited
 from governance.errors import (
     ContractError,
-    ReconciliationError,
     SettingsError,
     SourceError,
 )
 from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
 
 Progress = Callable[[str], None]
-
-FAULTS_NAMED = 5
 
 
 def take_snapshot(
@@ -94,8 +98,9 @@ def take_snapshot(
         explained(settings),
     ):
         sweep(settings)
-        key = installation_key(settings)
-        run = _Run(settings, contracts, operational, key, full=full, progress=progress)
+        keys = installation_keys(settings)
+        keyring = open_vault(settings.vault, load_provider(settings), progress)
+        run = _Run(settings, contracts, operational, keys, keyring, full=full, progress=progress)
         try:
             report = run.take()
         finally:
@@ -136,7 +141,8 @@ class _Run:
     settings: Settings
     contracts: dict[str, SourceContract]
     operational: dict[str, SourceContract]
-    key: bytes
+    keys: TokenKeys
+    keyring: Keyring
     full: bool
     progress: Progress
     tables: dict[str, dict[str, dict[str, Partition]]] = field(default_factory=dict)
@@ -146,18 +152,27 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.snapshot_id = new_id(self.settings)
+        self.key = self.keys.now.secret
+        self.spill = self.settings.restricted / "spill" / "extract"
         name = f".{self.snapshot_id}.tmp"
         self.lake = self.settings.lake / name
-        self.vault = self.settings.vault / VERSIONS / name
+        self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring)
         self.quarantine = self.settings.restricted / QUARANTINE / name
-        for folder in (self.lake, self.vault, self.quarantine):
+        for folder in (self.lake, self.vault.directory, self.quarantine):
             folder.mkdir(mode=0o755 if folder == self.lake else 0o700, parents=True)
         directory = None if self.full else current_directory(self.settings.lake)
         self.previous_lake = directory
-        self.previous = read_manifest(directory, self.key) if directory else None
+        known = self.keys.before or self.keys.now
+        self.previous = read_manifest(directory, known.secret) if directory else None
         self._refuse_lost_source()
-        self.previous_vault = current_version(self.settings.vault)
-        self.tokeniser = Tokeniser(self.key)
+        self.previous_version = version_to_go_on_from(self.settings, self.keyring)
+        # A kill between two links can leave the crosswalk one snapshot ahead of the lake.
+        beside = self.settings.vault / VERSIONS / directory.name if directory else None
+        self.linkable = open_version(beside, self.keyring) if beside and beside.is_dir() else None
+        # Under a new key no digest fits: every partition is read again, and every token is new.
+        declared = operational_contracts(self.contracts).values()
+        self.retokeniser = retokeniser(self.keys, declared, self.spill)
+        self.tokeniser = self.retokeniser or self.keys.now.tokeniser()
         self.references: dict[str, pa.Table] = {}
         self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables(), self._reference)
         self.taken_at = datetime.now(UTC)
@@ -166,16 +181,19 @@ class _Run:
         for name, contract in self._in_order():
             with open_source(self.settings.sources[name]) as source:
                 self.taken_at = min(self.taken_at, source.taken_at)
-                self._check_tables(source, contract)
+                check_tables(source, contract)
                 self._read_code_tables(source, contract)
                 for table in contract.tables.values():
                     self._extract(source, table)
-        self._refuse_unequal()
+        refuse_unequal(self.checks)
         people = self._link_persons()
         self._write_reference()
         self._write_quality()
+        self.vault.close(self.snapshot_id)
+        self._write_token_map()
         write_manifest(self.lake, self._manifest(), self.key)
         self._put_in_force()
+        end_rotation(self.settings)
         return self._report(people)
 
     def _refuse_lost_source(self) -> None:
@@ -221,31 +239,6 @@ class _Run:
             if name == source.name:
                 self.codes[f"{name}.{table}"] = table_codes(source, contract.tables[table])
 
-    def _check_tables(self, source: Source, contract: SourceContract) -> None:
-        faults: list[str] = []
-        for table in contract.tables.values():
-            found = source.columns(table.name)
-            missing = [c.name for c in table.read_columns if c.name not in found]
-            if not found:
-                faults.append(f"table {table.name} is missing (declared at {table.where})")
-            elif missing:
-                where = table.by_name[missing[0]].where
-                names = ", ".join(missing)
-                faults.append(f"table {table.name} has no column {names} (declared at {where})")
-            else:
-                for name in source.check_types(table, found):
-                    column = table.by_name[name]
-                    faults.append(
-                        f"column {table.name}.{name} is {found[name] or 'untyped'}, declared as "
-                        f"{column.source_type} at {column.where}"
-                    )
-        if faults:
-            more = f" and {len(faults) - FAULTS_NAMED} more" if len(faults) > FAULTS_NAMED else ""
-            raise SourceError(
-                f"Source {source.name} is not as its contract says: "
-                f"{'; '.join(faults[:FAULTS_NAMED])}{more}. Correct the contract or the database."
-            )
-
     def _extract(self, source: Source, table: TableContract) -> None:
         profile = source.profile(table)
         if profile.duplicate_keys:
@@ -286,10 +279,9 @@ class _Run:
         if before is None or known is None or before.digest != digest:
             return None
         pairs = [(self.previous_lake / path, self.lake / path)]
-        if table.vault_columns and part.row_count:
-            if self.previous_vault is None:
-                return None
-            pairs.append((self.previous_vault / path, self.vault / path))
+        has_identifiers = bool(table.vault_columns and part.row_count)
+        if has_identifiers and (self.linkable is None or path not in self.linkable.files):
+            return None
         if before.quarantined:
             kept = self.settings.restricted / QUARANTINE / self.previous.snapshot_id
             pairs.append((kept / path, self.quarantine / path))
@@ -298,6 +290,8 @@ class _Run:
             return None
         for old, new in pairs:
             link_file(old, new)
+        if has_identifiers and self.linkable is not None:
+            self.vault.link(path, self.linkable)
         self.files[path] = known
         return Outcome(part, before, read_footer(self.lake / path), None)
 
@@ -310,14 +304,17 @@ class _Run:
         converter: Converter,
     ) -> Outcome:
         path = _path(table, part.period)
+        seal = self.vault.begin(path)
         tally = write_partition(
             table,
             converter,
             source.read(table, part.period),
             lake=self.lake / path,
-            vault=self.vault / path,
+            vault=self.vault.directory / path,
+            vault_encryption=seal.properties,
             quarantine=self.quarantine / path,
         )
+        self.vault.finish(seal)
         self.files[path] = describe_file(self.lake / path)
         partition = Partition(
             rows=tally.rows,
@@ -332,29 +329,16 @@ class _Run:
         )
         return Outcome(part, partition, read_footer(self.lake / path), tally)
 
-    def _refuse_unequal(self) -> None:
-        unequal = [check for check in self.checks if not check.is_equal]
-        if unequal:
-            named = ", ".join(
-                f"{c.source_name}.{c.table_name} {c.check_code}"
-                + (f" of {c.column_name}" if c.column_name else "")
-                for c in unequal[:FAULTS_NAMED]
-            )
-            raise ReconciliationError(
-                f"The lake does not add up to the source in {len(unequal)} of {len(self.checks)} "
-                f"checks ({named}): the snapshot was discarded and the last good one stays "
-                "current. Run `scutari snapshot --full`; if it fails again, report a defect."
-            )
-
     def _link_persons(self) -> Linked:
         path = f"identity/person_map/{WHOLE_TABLE}.parquet"
         people = link_registrations(
             self.vault,
             [table for table in self._all_tables() if table.is_registration],
-            self.previous_vault,
+            self.previous_version,
             snapshot_id=self.snapshot_id,
             person_map=self.lake / path,
-            spill=self.settings.restricted / "spill" / "extract",
+            spill=self.spill,
+            renewed=self.retokeniser.crosswalk if self.retokeniser else None,
         )
         sync(self.lake / path)
         self.files[path] = describe_file(self.lake / path)
@@ -363,6 +347,12 @@ class _Run:
             f"{people.unlinkable:,} cannot be linked"
         )
         return people
+
+    def _write_token_map(self) -> None:
+        if self.retokeniser is not None:
+            path = self.settings.restricted / MAPS / f".{self.snapshot_id}.new"
+            last = current_directory(self.settings.lake)
+            self.progress(self.retokeniser.write(path, self.previous_version, last))
 
     def _reference(self, name: str) -> pa.Table:
         """Return a code list: from the previous snapshot, unless its package has changed.
@@ -431,12 +421,17 @@ class _Run:
             is_synthetic=self.settings.is_synthetic,
             contract_hash=self._contract_hash(),
             key_id=key_id(self.key),
+            token_epoch=self.keys.now.name,
             tables=self.tables,
             files=dict(sorted(self.files.items())),
         )
 
     def _put_in_force(self) -> None:
-        for folder in (self.quarantine, self.vault, self.lake):
+        if self.retokeniser is not None:
+            maps = self.settings.restricted / MAPS
+            os.replace(maps / f".{self.snapshot_id}.new", maps / f"{self.snapshot_id}.parquet")
+            sync(maps)
+        for folder in (self.quarantine, self.vault.directory, self.lake):
             for directory, _, _ in os.walk(folder):
                 sync(Path(directory))
             os.rename(folder, folder.with_name(self.snapshot_id))

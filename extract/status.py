@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from extract.identity.epochs import key_of_snapshot
 from extract.identity.tokens import load_or_create_key
 from extract.lake import Manifest, current_directory, read_manifest, snapshot_ids
 from governance.errors import ScutariError
@@ -39,13 +40,14 @@ def _snapshots(settings: Settings) -> Iterator[str]:
         return
     current = current_directory(settings.lake)
     try:
-        key = load_or_create_key(settings.vault, allow_create=False)
+        load_or_create_key(settings.vault, allow_create=False)
     except ScutariError as error:
         yield f"{', '.join(names)}; {error}"
         return
     for name in names:
         mark = " (current)" if current is not None and current.name == name else ""
         try:
+            key = key_of_snapshot(settings.vault, settings.lake / name)
             yield f"{name}{mark}: {_manifest(read_manifest(settings.lake / name, key))}"
         except ScutariError as error:
             yield f"{name}{mark}: {error}"

@@ -9,7 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.identity.tokens import load_or_create_key
+from extract.identity.epochs import key_of_snapshot
+from extract.identity.key_provider import load_provider
+from extract.identity.keyring import KEYRING, read_keyring
+from extract.identity.opening import VERSIONS
+from extract.identity.version import RECORD, open_version
 from extract.lake import MANIFEST, LakeFile, read_manifest, sha256_of, snapshot_directory
 from governance.errors import SnapshotError
 from governance.settings import Settings
@@ -38,17 +42,20 @@ def verify_snapshot(
 ) -> VerifyReport:
     """Check that a snapshot holds exactly the files of its manifest, byte for byte.
 
+    With the key, its version of the vault is checked in the same way.
+
     Args:
         settings: the installation.
         snapshot_id: the snapshot; the current one where none is given.
-        with_key: check the manifest's signature, too; takes access to the vault.
+        with_key: check the manifest's signature and the vault, too; takes access to the vault.
 
     Raises:
         KeyFileError: the token key is missing or another than the snapshot was taken with.
         SnapshotError: there is no such snapshot, or it is not what its manifest says.
+        VaultError: the same of its version of the vault.
     """
     directory = snapshot_directory(settings.lake, snapshot_id)
-    key = load_or_create_key(settings.vault, allow_create=False) if with_key else None
+    key = key_of_snapshot(settings.vault, directory) if with_key else None
     manifest = read_manifest(directory, key)
     faults = list(_faults(directory, manifest.files))
     if manifest.snapshot_id != directory.name:
@@ -60,12 +67,23 @@ def verify_snapshot(
             f"{'; '.join(faults[:FAULTS_NAMED])}{more}. Restore it from a backup, or take a new "
             "one with `scutari snapshot`."
         )
+    if with_key:
+        _check_vault(settings, directory.name)
     return VerifyReport(
         snapshot_id=directory.name,
         files=len(manifest.files),
         rows=sum(file.rows for file in manifest.files.values()),
         size=sum(file.bytes for file in manifest.files.values()),
     )
+
+
+def _check_vault(settings: Settings, snapshot_id: str) -> None:
+    version = settings.vault / VERSIONS / snapshot_id
+    if not (settings.vault / KEYRING).is_file() and not (version / RECORD).is_file():
+        return  # from before the vault was encrypted; the next snapshot encrypts it
+    keyring = read_keyring(settings.vault, load_provider(settings))
+    if snapshot_id not in keyring.plain_versions:
+        open_version(version, keyring).check_all()
 
 
 def _faults(directory: Path, files: dict[str, LakeFile]) -> Iterator[str]:

@@ -10,15 +10,15 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 
-from extract.identity.tokens import KEY_FILE, key_id, load_or_create_key
-from extract.identity.vault import VERSIONS
-from extract.lake import snapshot_ids, sync
-from governance.errors import KeyFileError, SnapshotError
+from extract.identity.epochs import TokenKeys, token_keys
+from extract.identity.opening import VERSIONS
+from extract.identity.token_map import MAPS
+from extract.lake import snapshot_ids
+from governance.errors import SnapshotError
 from governance.locks import exclusive
 from governance.settings import Settings
 
 LOCK_FILE = ".snapshot.lock"
-KEY_ID_FILE = "token.key.id"
 QUARANTINE = "quarantine"
 ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -70,29 +70,18 @@ def sweep(settings: Settings) -> None:
     for path in quarantine.iterdir() if quarantine.is_dir() else ():
         if path.name not in whole:
             shutil.rmtree(path)
+    for path in (settings.restricted / MAPS).glob(".*.new"):
+        path.unlink()
     shutil.rmtree(settings.restricted / "spill" / "extract", ignore_errors=True)
 
 
-def installation_key(settings: Settings) -> bytes:
-    """Return the token key, made on the first run; the vault remembers which one it was.
+def installation_keys(settings: Settings) -> TokenKeys:
+    """Return the token keys, made on the first run; the vault remembers which one it was.
 
     Raises:
-        KeyFileError: it is missing, open to others, or another than before.
+        KeyFileError: the key is missing, open to others, or another than before.
     """
-    named = settings.vault / KEY_ID_FILE
-    used = named.read_text(encoding="utf-8").strip() if named.is_file() else None
-    is_first = used is None and not snapshot_ids(settings.lake)
-    key = load_or_create_key(settings.vault, allow_create=is_first)
-    if used is None:
-        named.write_text(key_id(key) + "\n", encoding="utf-8")
-        sync(named)
-    elif used != key_id(key):
-        raise KeyFileError(
-            f"The token key {settings.vault / KEY_FILE} is not the one this installation was "
-            "filled with: restore that one from the backup; with another, every record would get "
-            "another token."
-        )
-    return key
+    return token_keys(settings, is_first=not snapshot_ids(settings.lake))
 
 
 def new_id(settings: Settings) -> str:

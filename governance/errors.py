@@ -30,6 +30,18 @@ class SnapshotError(ScutariError):
     """A snapshot could not be written, or is not what its manifest says."""
 
 
+class VaultError(SnapshotError):
+    """A file of the vault is not the one that was written there.
+
+    Attributes:
+        fault: in what it differs, without its path.
+    """
+
+    def __init__(self, sentence: str, *, fault: str = "it cannot be read") -> None:
+        super().__init__(sentence)
+        self.fault = fault
+
+
 class ReconciliationError(SnapshotError):
     """What arrived in the lake does not add up to what the source holds."""
 

@@ -8,6 +8,7 @@ variable or the file that holds it, never the string itself.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ SETTINGS_FILE = "scutari.toml"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 SourceKind = Literal["sqlite", "postgresql"]
+_PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,28 @@ class SourceSettings:
 
 
 @dataclass(frozen=True)
+class KeySettings:
+    """Where the vault's master keys are.
+
+    Attributes:
+        directory: the key files' directory; ``vault/keys`` where none is named.
+        provider: a plug-in instead of files, as ``package.module:Class``.
+        options: what the plug-in is told, such as the address of its service.
+    """
+
+    directory: Path | None = None
+    provider: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Settings:
     """One installation: its home directory, its zones and its sources."""
 
     home: Path
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     is_synthetic: bool = False
+    keys: KeySettings = field(default_factory=KeySettings)
 
     @property
     def lake(self) -> Path:
@@ -75,7 +93,7 @@ class Settings:
 
     @property
     def vault(self) -> Path:
-        """Identifiers, the crosswalk and the token key."""
+        """Identifiers and the crosswalk, encrypted; their keys and the token key."""
         return self.home / "vault"
 
     @property
@@ -135,7 +153,7 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    unknown = set(raw) - {"synthetic", "sources"}
+    unknown = set(raw) - {"synthetic", "sources", "vault"}
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -148,6 +166,32 @@ def load_settings(home: Path | None = None) -> Settings:
         home=home,
         sources={name: _source(home, name, body) for name, body in tables.items()},
         is_synthetic=is_synthetic,
+        keys=_keys(home, raw.get("vault", {})),
+    )
+
+
+def _keys(home: Path, body: object) -> KeySettings:
+    where = f"[vault] in {home / SETTINGS_FILE}"
+    if not isinstance(body, dict):
+        raise SettingsError(f"{where} must be a table of settings.")
+    unknown = set(body) - {"key_directory", "key_provider", "options"}
+    if unknown:
+        raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}.")
+    options = body.get("options", {})
+    if not isinstance(options, dict):
+        raise SettingsError(f"{where}: options must be a table of settings.")
+    named = {name: value for name, value in body.items() if name != "options"}
+    for setting, value in (named | options).items():
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{where}: {setting} must be a text in quotes.")
+    if "key_directory" in body and "key_provider" in body:
+        raise SettingsError(f"{where} names both key_directory and key_provider: choose one.")
+    if "key_provider" in body and not _PLUG_IN.fullmatch(body["key_provider"]):
+        raise SettingsError(f'{where} needs key_provider = "package.module:Class".')
+    return KeySettings(
+        directory=home / body["key_directory"] if "key_directory" in body else None,
+        provider=body.get("key_provider"),
+        options=dict(options),
     )
 
 

@@ -175,6 +175,36 @@ def status(home: Path | None) -> None:
     click.echo(describe_status(load_settings(home)))
 
 
+@main.group()
+def vault() -> None:
+    """Look after the identity vault and its keys."""
+
+
+@vault.command(name="rotate-key")
+@_home_option
+@click.option(
+    "--old-keys",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the old key's file is, if the settings now name another place or a service.",
+)
+def rotate_key(home: Path | None, old_keys: Path | None) -> None:
+    """Lock the vault with a new master key; no file of it is written again."""
+    from extract.rotation import rotate_master_key  # noqa: PLC0415
+
+    with _stage("New master key") as outcome:
+        outcome.append(str(rotate_master_key(load_settings(home), old_keys)))
+
+
+@vault.command(name="rotate-tokens")
+@_home_option
+def rotate_tokens(home: Path | None) -> None:
+    """Begin the next epoch of tokens: the next snapshot makes every token anew."""
+    from extract.rotation import rotate_tokens as begin  # noqa: PLC0415
+
+    with _stage("New token key") as outcome:
+        outcome.append(str(begin(load_settings(home))))
+
+
 @main.command()
 @_home_option
 def build(home: Path | None) -> None:

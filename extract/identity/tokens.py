@@ -14,7 +14,6 @@ import binascii
 import hashlib
 import hmac
 import os
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +24,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from extract.identity.key_files import KEY_BYTES, read_key, write_key
 from governance.errors import KeyFileError
 
 KEY_FILE = "token.key"
-KEY_BYTES = 32
 EPOCH = 0xA
 TOKEN_BYTES = 10
 TOKEN_LENGTH = 2 * TOKEN_BYTES
@@ -60,34 +59,30 @@ def load_or_create_key(vault: Path, *, allow_create: bool) -> bytes:
             owner, or has not the length of a key.
     """
     path = vault / KEY_FILE
-    try:
-        information = path.stat()
-    except FileNotFoundError:
-        if not allow_create:
-            raise KeyFileError(
-                f"The token key {path} is missing, but the vault was filled with one: restore it "
-                "from the backup; a new key would give every record another token."
-            ) from None
-        return _create_key(path)
-    if information.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    key = read_key(path, "token key")
+    if key is not None:
+        return key
+    if not allow_create:
         raise KeyFileError(
-            f"The token key {path} can be opened by other accounts than its owner: "
-            f"run `chmod 600 {path}`."
+            f"The token key {path} is missing, but the vault was filled with one: restore it "
+            "from the backup; a new key would give every record another token."
         )
-    key = path.read_bytes()
-    if len(key) != KEY_BYTES:
-        raise KeyFileError(
-            f"The token key {path} holds {len(key)} bytes instead of {KEY_BYTES}: restore it from "
-            "the backup."
-        )
+    key = os.urandom(KEY_BYTES)
+    write_key(path, key)
     return key
 
 
 class Tokeniser:
-    """Turns columns of record keys into columns of tokens."""
+    """Turns columns of record keys into columns of tokens.
 
-    def __init__(self, key: bytes) -> None:
+    Args:
+        key: the installation's token key.
+        epoch: the digit that the tokens begin with; the next key has the next one.
+    """
+
+    def __init__(self, key: bytes, epoch: int = EPOCH) -> None:
         self._key = key
+        self._epoch = epoch
         self._ciphers: dict[str, Cipher[modes.ECB]] = {}
 
     def tokenise(self, values: pa.Array, domain: str) -> pa.Array:
@@ -115,7 +110,7 @@ class Tokeniser:
                 text = str(values[int(index)].as_py()).encode()
                 digest = hmac.digest(secret, text, hashlib.sha256)
                 cipher[index] = np.frombuffer(digest[:_BLOCK], dtype=np.uint8)
-        return _encode(cipher, values)
+        return _encode(cipher, values, self._epoch)
 
     def tokenise_one(self, value: int | str, domain: str) -> str:
         """Return the token of one record key."""
@@ -127,20 +122,6 @@ class Tokeniser:
             # One block per record and no two equal blocks in a domain: ECB hides all there is.
             self._ciphers[domain] = Cipher(algorithms.AES(secret), modes.ECB())
         return self._ciphers[domain]
-
-
-def _create_key(path: Path) -> bytes:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = os.urandom(KEY_BYTES)
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    return key
 
 
 def _expand(key: bytes, info: bytes, length: int) -> bytes:
@@ -180,11 +161,11 @@ def _text_blocks(
     return blocks, np.flatnonzero(is_long)
 
 
-def _encode(cipher: npt.NDArray[np.uint8], values: pa.Array) -> pa.Array:
+def _encode(cipher: npt.NDArray[np.uint8], values: pa.Array, epoch: int) -> pa.Array:
     """Write the first ten bytes of each block in hexadecimal, the epoch in the first digit."""
     count = len(cipher)
     head = cipher[:, :TOKEN_BYTES].copy()
-    head[:, 0] = head[:, 0] & 0x0F | EPOCH << 4
+    head[:, 0] = head[:, 0] & 0x0F | epoch << 4
     text = binascii.hexlify(head.data if count else b"")
     offsets = np.arange(0, (count + 1) * TOKEN_LENGTH, TOKEN_LENGTH, dtype=np.int32)
     tokens = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text))

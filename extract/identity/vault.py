@@ -2,7 +2,8 @@
 
 ``vault/versions/<snapshot_id>/`` holds the identifiers of every registration as the snapshot saw
 them (``<source>/<table>/<period>.parquet``) and the crosswalk (``crosswalk.parquet``); ``current``
-names the version in force. Person ids are random and never derived from a person's data. The
+names the version in force. All of it is encrypted (``version.py``) and decrypted in memory alone,
+a batch at a time. Person ids are random and never derived from a person's data. The
 crosswalk also keeps registrations that are gone from the source: should one come back, its person
 is known.
 
@@ -15,7 +16,7 @@ stays; when it parts them, the registration with the least key keeps it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,19 +25,25 @@ import numpy as np
 import pyarrow as pa
 
 from extract.contracts import TableContract
-from extract.lake import sync
-from governance.errors import SnapshotError
+from extract.identity.keyring import Keyring
+from extract.identity.version import BATCH_ROWS, NewVersion, Version, open_version
+from extract.lake import current_directory
+from extract.partitions import ParquetFile
+from governance.errors import VaultError
+from governance.settings import Settings
 
 CROSSWALK = "crosswalk.parquet"
 CURRENT = "current"
-VERSIONS = "versions"
 PERSON_KEY_BYTES = 10
 UNIDENTIFIED = "unidentified"
 MEMORY_LIMIT = "1GB"
 
+_REGISTRATION_COLUMNS = (
+    "source_name varchar, registration_id varchar, registration_key varchar, "
+    "health_number varchar, birth_date date, is_unidentified boolean"
+)
 _GROUPED = """
     create temp table grouped as
-    with registrations as ({registrations})
     select
         source_name, registration_id, registration_key,
         case
@@ -88,10 +95,13 @@ _CROSSWALK = """
     select * from previous
     anti join grouped using (source_name, registration_id)
 """
-_PREVIOUS_COLUMNS = (
+_CROSSWALK_COLUMNS = (
     "source_name varchar, registration_id varchar, registration_key varchar, "
     "person_key varchar, person_since varchar, link_method_code varchar"
 )
+
+
+Renewed = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -109,14 +119,34 @@ def current_version(vault: Path) -> Path | None:
     return link.resolve() if link.is_symlink() and link.exists() else None
 
 
+def version_to_go_on_from(settings: Settings, keyring: Keyring) -> Version | None:
+    """Open the version whose person ids the next one keeps; None before the first.
+
+    Raises:
+        VaultError: it is missing, older than the lake's snapshot, or not as it was written.
+    """
+    directory = current_version(settings.vault)
+    # The vault's link is switched before the lake's: it is never behind.
+    lake = current_directory(settings.lake)
+    if lake is not None and (directory is None or directory.name < lake.name):
+        found = f"is that of {directory.name}" if directory else "is missing"
+        raise VaultError(
+            f"The version in force {settings.vault / CURRENT} {found}, though the lake is at "
+            f"{lake.name}, and persons would get other ids: restore the vault from its backup of "
+            "that snapshot."
+        )
+    return open_version(directory, keyring) if directory is not None else None
+
+
 def link_registrations(
-    version: Path,
+    version: NewVersion,
     tables: Iterable[TableContract],
-    previous: Path | None,
+    previous: Version | None,
     *,
     snapshot_id: str,
     person_map: Path,
     spill: Path,
+    renewed: Renewed | None = None,
 ) -> Linked:
     """Decide who is who and write the crosswalk and the snapshot's person map.
 
@@ -127,27 +157,27 @@ def link_registrations(
         snapshot_id: becomes the birthday of new person ids.
         person_map: where the map without any identifier goes.
         spill: where intermediates go that do not fit in memory; in the restricted zone.
+        renewed: gives rows of the previous crosswalk the tokens of a new epoch.
 
     Raises:
-        SnapshotError: the crosswalk of the previous version cannot be read.
+        VaultError: a file of this version or the crosswalk of the previous one is not the one
+            that was written there.
     """
     spill.mkdir(mode=0o700, parents=True, exist_ok=True)
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("set threads = 2")
         connection.execute("set temp_directory = $1", [str(spill)])
-        selects = [_registrations(version, table) for table in tables]
-        connection.execute(
-            _GROUPED.format(registrations=" union all ".join(filter(None, selects)) or _NOBODY)
-        )
-        _load_previous(connection, previous)
+        connection.execute(f"create temp table registrations ({_REGISTRATION_COLUMNS})")
+        for table in tables:
+            _load_registrations(connection, version, table)
+        connection.execute(_GROUPED)
+        connection.execute("drop table registrations")
+        _load_previous(connection, previous, renewed)
         connection.execute(_KEPT)
         _make_ids(connection)
         connection.execute(_CROSSWALK, {"snapshot_id": snapshot_id})
-        crosswalk = version / CROSSWALK
-        _copy(
-            connection, "select * from crosswalk order by source_name, registration_key", crosswalk
-        )
+        _write_crosswalk(connection, version)
         person_map.parent.mkdir(parents=True, exist_ok=True)
         _copy(
             connection,
@@ -159,48 +189,68 @@ def link_registrations(
             "select count(*), count(distinct person_key), count(*) filter (person_key is null) "
             "from crosswalk semi join grouped using (source_name, registration_key)"
         ).fetchall()[0]
-    sync(crosswalk)
     return Linked(*row)
 
 
-_NOBODY = (
-    "select '' as source_name, '' as registration_id, '' as registration_key, '' as health_number, "
-    "null::date as birth_date, false as is_unidentified where false"
-)
-
-
-def _registrations(version: Path, table: TableContract) -> str:
-    folder = version / table.source / table.name
-    if not any(folder.glob("*.parquet")):
-        return ""
+def _load_registrations(
+    connection: duckdb.DuckDBPyConnection, version: Version, table: TableContract
+) -> None:
     roles = {c.identity: c.name for c in table.vault_columns if c.identity}
     status = next((c.name for c in table.vault_columns if c.code_system == "identity_status"), None)
     number = f"coalesce(\"{roles['health_number']}\", '')" if "health_number" in roles else "''"
     number = f"upper(regexp_replace({number}, '[^0-9A-Za-z]', '', 'g'))"
     birth = f'"{roles["birth_date"]}"' if "birth_date" in roles else "null::date"
     unidentified = f"coalesce(\"{status}\" = '{UNIDENTIFIED}', false)" if status else "false"
-    files = str(folder / "*.parquet").replace("'", "''")
-    return (
-        f"select '{table.source}' as source_name, source_key as registration_id, "
-        f"token as registration_key, {number} as health_number, {birth} as birth_date, "
-        f"{unidentified} as is_unidentified from read_parquet('{files}')"
+    insert = (
+        f"insert into registrations select '{table.source}', source_key, token, {number}, {birth}, "
+        f"{unidentified} from batch"
     )
+    named = [roles.get("health_number"), roles.get("birth_date"), status]
+    columns = ["source_key", "token", *dict.fromkeys(name for name in named if name is not None)]
+    for path in version.places(table.source, table.name):
+        for batch in version.batches(path, columns):
+            _insert(connection, batch, insert)
 
 
-def _load_previous(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
-    connection.execute(f"create temp table previous ({_PREVIOUS_COLUMNS})")
+def _load_previous(
+    connection: duckdb.DuckDBPyConnection,
+    previous: Version | None,
+    renewed: Renewed | None,
+) -> None:
+    connection.execute(f"create temp table previous ({_CROSSWALK_COLUMNS})")
     if previous is None:
         return
-    path = previous / CROSSWALK
     try:
-        connection.execute(
-            "insert into previous by name select * from read_parquet($1)", [str(path)]
-        )
-    except duckdb.Error:
-        raise SnapshotError(
-            f"The crosswalk {path} cannot be read, and without it every person would get another "
-            "id: restore the vault from its backup."
+        for batch in previous.batches(CROSSWALK):
+            insert = "insert into previous by name select * from batch"
+            _insert(connection, renewed(batch) if renewed else batch, insert)
+    except VaultError as error:
+        raise VaultError(
+            f"The crosswalk {previous.directory / CROSSWALK} is not the one that was written there "
+            f"({error.fault}), and without it every person would get another id: restore the vault "
+            "from its backup."
         ) from None
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, batch: pa.RecordBatch, statement: str) -> None:
+    connection.register("batch", batch)
+    connection.execute(statement)
+    connection.unregister("batch")
+
+
+def _write_crosswalk(connection: duckdb.DuckDBPyConnection, version: NewVersion) -> None:
+    rows: pa.RecordBatchReader = connection.sql(
+        "select * from crosswalk order by source_name, registration_key"
+    ).to_arrow_reader(BATCH_ROWS)
+    seal = version.begin(CROSSWALK)
+    file = ParquetFile(version.directory / CROSSWALK, rows.schema, encryption=seal.properties)
+    try:
+        for batch in rows:
+            file.write(batch)
+        file.close()
+    finally:
+        file.discard()
+    version.finish(seal)
 
 
 def _make_ids(connection: duckdb.DuckDBPyConnection) -> None:

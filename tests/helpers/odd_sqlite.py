@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyarrow.parquet.encryption import create_encryption_properties
 
 from extract.contracts import ColumnContract, TableContract
 from extract.convert import Converter
@@ -95,7 +96,13 @@ def _written(
     )
     batches = source.read(table, part.period)
     tally = write_partition(
-        table, converter, batches, lake=lake, vault=vault, quarantine=quarantine
+        table,
+        converter,
+        batches,
+        lake=lake,
+        vault=vault,
+        vault_encryption=create_encryption_properties(bytes(32)),
+        quarantine=quarantine,
     )
     partition = Partition(
         rows=tally.rows,

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from governance.settings import Settings
+from tests.helpers.vault import current_vault, read_vault
 
 pytestmark = pytest.mark.integration
 
@@ -109,8 +110,8 @@ def test_what_is_hidden_is_in_the_private_zones(
     demo_settings: Settings, identifiers: set[str]
 ) -> None:
     """The search above would find them: it does where they belong."""
-    vault = demo_settings.vault / "current" / "ehr" / "patients" / "all.parquet"
-    assert set(pl.read_parquet(vault)["mrn"]) <= identifiers
+    patients = read_vault(current_vault(demo_settings), "ehr/patients/all.parquet")
+    assert set(patients["mrn"]) <= identifiers
     quarantine = demo_settings.restricted / "quarantine"
     values = {
         value

@@ -43,6 +43,7 @@ from governance.errors import (
 )
 from governance.settings import PROJECT_ROOT, Settings, SourceSettings, load_settings
 from tests.helpers.operational import write_installation
+from tests.helpers.vault import current_vault, read_vault
 
 pytestmark = pytest.mark.integration
 
@@ -157,7 +158,7 @@ def test_undeclared_columns_and_identifiers_never_reach_the_lake(
     assert [(row["source_key"], row["raw_value"]) for row in rows] == [
         ("810038100383", "call canary@example.org")
     ]
-    vault = pl.read_parquet(settings.vault / "current" / "ehr" / "patients" / "all.parquet")
+    vault = read_vault(current_vault(settings), "ehr/patients/all.parquet")
     assert "HN-CANARY-1" in vault["health_number"].to_list()
 
 

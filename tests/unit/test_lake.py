@@ -84,8 +84,8 @@ def test_no_value_of_a_manifest_can_be_edited(settings: Settings, key: bytes) ->
     directory = settings.lake / NAME
     body = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     places = list(_places(body))
-    # Six of the whole and its signature, three of each file, thirteen of June, three of July.
-    assert len(places) == 6 + 1 + 2 * 3 + 13 + 3
+    # Seven of the whole and its signature, three of each file, thirteen of June, three of July.
+    assert len(places) == 7 + 1 + 2 * 3 + 13 + 3
     for place in places:
         changed = copy.deepcopy(body)
         old = _parent(changed, place)[place[-1]]

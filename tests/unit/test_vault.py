@@ -8,11 +8,15 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from extract.contracts import ColumnContract, TableContract
 from extract.identity.vault import Linked, link_registrations
+from extract.identity.version import NewVersion, open_version
+from extract.partitions import ParquetFile
 from governance.errors import SnapshotError
+from tests.helpers.vault import keyring
 
 PATIENTS = TableContract(
     "ehr",
@@ -28,6 +32,16 @@ PATIENTS = TableContract(
     "id",
     "f:1",
 )
+PATH = "ehr/patients/all.parquet"
+SCHEMA = pa.schema(
+    [
+        ("source_key", pa.string()),
+        ("token", pa.string()),
+        ("card", pa.string()),
+        ("born", pa.date32()),
+        ("status", pa.string()),
+    ]
+)
 BORN = date(1980, 5, 17)
 Registration = tuple[str, str | None, date | None, str]
 
@@ -36,9 +50,7 @@ def link(
     vault: Path, name: str, rows: Sequence[Registration], previous: str | None = None
 ) -> dict[str, tuple[str | None, str]]:
     """Take one night; return person and method by registration."""
-    version = vault / name
-    folder = version / "ehr" / "patients"
-    folder.mkdir(parents=True)
+    version = NewVersion(vault / name, keyring())
     frame = pl.DataFrame(
         [(key, f"t{key}", card, born, status) for key, card, born, status in rows],
         schema={
@@ -50,15 +62,22 @@ def link(
         },
         orient="row",
     )
-    frame.write_parquet(folder / "all.parquet")
+    rows_of_night = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA)
+    seal = version.begin(PATH)
+    file = ParquetFile(version.directory / PATH, SCHEMA, encryption=seal.properties)
+    for batch in rows_of_night.to_batches():
+        file.write(batch)
+    file.close()
+    version.finish(seal)
     link_registrations(
         version,
         [PATIENTS],
-        vault / previous if previous else None,
+        open_version(vault / previous, keyring()) if previous else None,
         snapshot_id=name,
         person_map=vault / f"{name}.parquet",
         spill=vault / "spill",
     )
+    version.close(name)
     people = pl.read_parquet(vault / f"{name}.parquet")
     assert people.columns == ["source_name", "registration_key", "person_key", "link_method_code"]
     return {
@@ -144,7 +163,7 @@ def test_ids_are_drawn_and_not_derived(tmp_path: Path) -> None:
 
 def test_no_registration_at_all_is_no_error(tmp_path: Path) -> None:
     linked = link_registrations(
-        tmp_path,
+        NewVersion(tmp_path, keyring()),
         [],
         None,
         snapshot_id="n1",

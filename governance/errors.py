@@ -40,3 +40,7 @@ class BuildError(ScutariError):
 
 class PublicationError(ScutariError):
     """A publication or release was refused; the previous one stays."""
+
+
+class PrivacyError(ScutariError):
+    """A privacy class reaches a zone that may not hold it, or nobody can say whether it does."""

@@ -10,10 +10,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ops.derived import FUNNEL_SCHEMA, LIMITS_SCHEMA, XMR_SCHEMA
-from ops.privacy_flow import INFLUENCE, Facts, Flow, Relation, Trace, merged, source_relation
-from ops.privacy_lineage import CannotFollow, follow
+from ops.privacy_flow import (
+    INFLUENCE,
+    Fact,
+    Facts,
+    Flow,
+    Relation,
+    Step,
+    Trace,
+    merged,
+    source_relation,
+)
+from ops.privacy_lineage import follow
 from ops.privacy_project import Model, Project
 from ops.privacy_rules import ZONES
+from ops.privacy_scope import CannotFollow
 from ops.publish import (
     DERIVED_TABLES,
     HALF_YEARLY,
@@ -35,6 +46,7 @@ _DERIVED_SCHEMAS = {
 }
 # Drawn up for the network alone.
 _NETWORK_ONLY = frozenset({"rpt_ed_returns_funnel_limits"})
+PATHS_SHOWN = 5
 _WAYS = {"value": "by value", "choice": "by the choice of a case", "influence": "by influence"}
 
 
@@ -130,6 +142,15 @@ def trace_project(project: Project) -> Lineage:
     return Lineage(tables, findings, len(project.models))
 
 
+def follow_model(project: Project, schema: str, name: str) -> Relation:
+    """Follow one model and those it reads.
+
+    Raises:
+        CannotFollow: it, or one of those, cannot be followed.
+    """
+    return _Catalogue(project)(schema, name)
+
+
 def _published(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:
     for table in NETWORK_TABLES:
         yield from _written(catalogue, "published", table, network_query(table))
@@ -164,7 +185,7 @@ def _operational(catalogue: _Catalogue) -> Iterator[ZoneTable]:
 
 
 def _released(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:
-    """Follow the query that writes the files: every key is replaced by one drawn for the release."""
+    """Follow the query that writes the files: every key gives way to a drawn number."""
     tables: dict[str, Relation] = {}
     for model in _models(project, RELEASE_SCHEMA):
         if model.name != RELEASE_GATE:
@@ -234,19 +255,23 @@ def _findings(table: ZoneTable) -> Iterator[str]:
 def _refused(
     name: str, way: str, facts: Facts, *, zone_allows: Callable[[str, str], bool]
 ) -> Iterator[str]:
-    told: set[str] = set()
+    refused: dict[str, list[tuple[Fact, Trace]]] = {}
     for fact, trace in sorted(facts.items(), key=lambda item: (item[0].privacy, item[0].source)):
-        if zone_allows(fact.privacy, way) or fact.privacy in told:
-            continue
-        told.add(fact.privacy)
-        passed = f" past {', '.join(fact.macros)}" if fact.macros else ""
+        if not zone_allows(fact.privacy, way):
+            refused.setdefault(fact.privacy, []).append((fact, trace))
+    for privacy, found in refused.items():
+        macros = sorted({macro for fact, _ in found for macro in fact.macros})
+        passed = f" past {', '.join(macros)}" if macros else ""
+        paths = [_path(name, trace) for _, trace in found]
+        more = f"; and {len(paths) - PATHS_SHOWN} more" if len(paths) > PATHS_SHOWN else ""
         yield (
-            f"{name} holds {fact.privacy}{passed} {_WAYS[way]}: {_path(name, trace)} "
-            f"[{fact.source}]. Leave it out, or pass it through the macro that lowers it."
+            f"{name} holds {privacy}{passed} {_WAYS[way]}: "
+            f"{'; also '.join(paths[:PATHS_SHOWN])}{more}. Leave it out, or pass it through a "
+            "macro that lowers it to what this zone may hold."
         )
 
 
 def _path(name: str, trace: Trace) -> str:
     # A file's table and the model it is copied from bear one name: it is told once.
-    path = trace.step.path()
-    return path if trace.step.column == name else f"{name} <- {path} ({trace.how})"
+    is_copy = trace.step.column == name
+    return trace.step.path() if is_copy else Step(name, trace.how, trace.step).path()

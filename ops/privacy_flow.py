@@ -2,7 +2,8 @@
 
 A fact reaches a column *by value* when the column's value is made of it, *by choice* when a `case`
 decides by it, and *by influence* when it only decides which rows there are, or in which order a
-window looks at them. Influence gives a value away, too: who is in a table of those born before 1940?
+window looks at them. Influence gives a value away, too: who is in a table of those born before
+1940?
 """
 
 from __future__ import annotations
@@ -107,6 +108,15 @@ def merged(flows: Iterable[Flow]) -> Flow:
         for way, into in found.ways().items():
             for fact, trace in flow.ways()[way].items():
                 into.setdefault(fact, trace)
+    return found
+
+
+def united(facts: Iterable[Facts]) -> Facts:
+    """Return what decides which rows there are, of all that does."""
+    found: Facts = {}
+    for each in facts:
+        for fact, trace in _said(each, "filter").items():
+            found.setdefault(fact, trace)
     return found
 
 

@@ -16,15 +16,15 @@ PAGE = PROJECT_ROOT / "docs" / "privacy_columns.md"
 INTRODUCTION = """\
 # Columns and where they come from
 
-This page is written by `scutari privacy check --write-docs` from the compiled models: every column of
-the files that leave the warehouse, the source columns it is made of, their privacy classes, and the
-lowering macros they have passed (`month (month_of)`). How it is found out and what it cannot
+This page is written by `scutari privacy check --write-docs` from the compiled models: every column
+of the files that leave the warehouse, the source columns it is made of, their privacy classes, and
+the lowering macros they have passed (`month (month_of)`). How it is found out and what it cannot
 see: [decision 21](adr/0021-privacy-lineage.md).
 
 - **Made of**: the column's value is made of these values.
 - **Chosen by**: a `case` decides by these which value stands there.
-- **Counted by**: these decide which rows are counted, joined or put first. What decides which rows the
-  table has at all stands above the table.
+- **Counted by**: these decide which rows are counted, joined or put first. What decides which rows
+  the table has at all stands above the table.
 - A column of nothing is a count, a literal, or a number drawn for the file.
 """
 
@@ -72,12 +72,8 @@ def privacy_page(lineage: Lineage) -> str:
 
 
 def _zones() -> list[str]:
-    lines = [
-        "## What may arrive",
-        "",
-        "| zone | by value | by choice | by influence |",
-        "|---|---|---|---|",
-    ]
+    lines = ["## What may arrive", "", "| zone | by value | by choice | by influence |"]
+    lines += ["|---|---|---|---|"]
     for name, zone in ZONES.items():
         cells = [", ".join(sorted(ways)) for ways in (zone.value, zone.choice, zone.influence)]
         lines.append(f"| {name} | {' | '.join(cells)} |")

@@ -72,7 +72,7 @@ def load_project(root: Path = PROJECT_ROOT) -> Project:
     Raises:
         PrivacyError: dbt cannot compile it.
     """
-    plain, marked = _compiled(root)
+    plain, marked = compile_project(root)
     return read_project(root, plain, marked)
 
 
@@ -98,12 +98,17 @@ def read_project(root: Path, plain: dict[str, Any], marked: dict[str, Any]) -> P
     return project
 
 
-def _compiled(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def compile_project(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return dbt's manifest with the SQL of every model, and the same with markers.
+
+    Raises:
+        PrivacyError: dbt cannot compile the models.
+    """
     with tempfile.TemporaryDirectory(prefix="scutari_lineage_") as target:
         places = ["--project-dir", str(root), "--profiles-dir", str(root), "--target", "lint"]
         places += ["--target-path", target, "--log-path", target]
         quiet = ["--quiet", "--log-level", "none", "--no-send-anonymous-usage-stats"]
-        parsed = dbtRunner().invoke([*quiet, "parse", *places])
+        parsed = dbtRunner().invoke([*quiet, "--no-write-json", "parse", *places])
         if not parsed.success:
             raise _not_compiled(parsed.exception)
         manifests = []
@@ -197,24 +202,31 @@ def _model(marked: dict[str, Any], plain: dict[str, Any]) -> Model:
 
 def _refusal(marked: dict[str, Any], plain: dict[str, Any]) -> str | None:
     """Say what makes a model one that cannot be followed, whatever its SQL."""
-    config = marked["config"]
+    config, macros = marked["config"], marked["depends_on"]["macros"]
+    ordinary, compiled = plain.get("compiled_code") or "", marked.get("compiled_code") or ""
     if marked["language"] != "sql":
         return f"is written in {marked['language']}, whose columns cannot be followed"
-    if config["materialized"] not in _KNOWN_MATERIALIZATIONS:
-        return f"is {config['materialized']}: a build runs other SQL than is compiled here"
-    if config.get("pre-hook") or config.get("post-hook") or config.get("sql_header"):
-        return "runs a hook, which no lineage shows"
-    if _asks_which_run(marked["raw_code"]):
-        return "asks which run it is compiled for, so that a build may run other SQL"
-    macros = marked["depends_on"]["macros"]
-    if any(macro.endswith(f".{MARKING_MACRO}") for macro in macros):
-        return f"calls the macro {MARKING_MACRO} itself; only a declared macro may"
-    ordinary = plain.get("compiled_code") or ""
-    if MARKER in ordinary.lower() or MARKER in marked["raw_code"].lower():
-        return f"writes the marker {MARKER} itself; only a declared macro may"
-    if not _differ_in_markers_only(ordinary, marked.get("compiled_code") or ""):
-        return "compiles to other SQL when the lineage check looks at it"
-    return None
+    refusals = {
+        f"is {config['materialized']}: a build runs other SQL than is compiled here": (
+            config["materialized"] not in _KNOWN_MATERIALIZATIONS
+        ),
+        "runs a hook, which no lineage shows": any(
+            config.get(key) for key in ("pre-hook", "post-hook", "sql_header")
+        ),
+        "asks which run it is compiled for, so that a build may run other SQL": (
+            _asks_which_run(marked["raw_code"])
+        ),
+        f"calls the macro {MARKING_MACRO} itself; only a declared macro may": any(
+            macro.endswith(f".{MARKING_MACRO}") for macro in macros
+        ),
+        f"writes the marker {MARKER} itself; only a declared macro may": (
+            MARKER in f"{ordinary} {marked['raw_code']}".lower()
+        ),
+        "compiles to other SQL when the lineage check looks at it": (
+            not _differ_in_markers_only(ordinary, compiled)
+        ),
+    }
+    return next((sentence for sentence, applies in refusals.items() if applies), None)
 
 
 def _differ_in_markers_only(plain: str, marked: str) -> bool:

@@ -66,8 +66,8 @@ LOWERINGS: dict[str, Lowering] = {
     ),
 }
 
-# Counts may be made of these, and rows chosen, joined and put in order by them. Not of a birth date,
-# a ZIP code or an identifier as it is: an age or an area must have been made of it first.
+# Counts may be made of these, and rows chosen, joined and put in order by them. Not of a birth
+# date, a ZIP code or an identifier as it is: an age or an area must have been made of it first.
 _COUNTED_BY = frozenset(
     {
         "administrative",

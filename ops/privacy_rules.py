@@ -66,6 +66,68 @@ LOWERINGS: dict[str, Lowering] = {
     ),
 }
 
+# What each macro writes, with a name for every argument. A marker around anything else is refused:
+# an argument with a bracket too many could carry a value past the macro, and a band that somebody
+# made finer would still bear its name.
+WRITES: dict[str, str] = {
+    "age_band": """case
+        when $age is null then 'unknown'
+        when $age >= 90 then '90+'
+        when $age >= 75 then '75-89'
+        when $age >= 60 then '60-74'
+        when $age >= 45 then '45-59'
+        when $age >= 30 then '30-44'
+        when $age >= 18 then '18-29'
+        when $age >= 5 then '05-17'
+        when $age >= 0 then '00-04'
+        else 'unknown'
+    end""",
+    "completed_minutes": "cast((epoch_us($end_at) - epoch_us($start_at)) // 60000000 as bigint)",
+    "completed_seconds": "cast((epoch_us($end_at) - epoch_us($start_at)) // 1000000 as bigint)",
+    "completed_years": """cast(
+        extract(year from $on_date) - extract(year from $birth_date)
+        - case
+            when extract(month from $on_date) * 100 + extract(day from $on_date)
+                < extract(month from $birth_date) * 100 + extract(day from $birth_date)
+                then 1
+            else 0
+        end as int
+    )""",
+    "day_diff": "cast(date_diff('day', $from_date, $to_date) as int)",
+    "elapsed_seconds": """cast(
+        (epoch_us($end_at) - epoch_us($start_at) + 999999) // 1000000 as bigint
+    )""",
+    "half_year_of": """make_date(
+        cast(extract(year from $value) as int),
+        case when extract(month from $value) <= 6 then 1 else 7 end,
+        1
+    )""",
+    "interval_band": """case
+        when $days < 0 then 'unknown'
+        when $days = 0 then '0'
+        when $days <= 3 then '1-3'
+        when $days <= 30 then '4-30'
+        when $days <= 180 then '31-180'
+        when $days > 180 then '>180'
+    end""",
+    "length_of_stay_band": """case
+        when $minutes is null or $minutes < 0 then 'unknown'
+        when $minutes < 120 then '<2h'
+        when $minutes < 240 then '2-4h'
+        when $minutes < 480 then '4-8h'
+        when $minutes < 1440 then '8-24h'
+        else '>=24h'
+    end""",
+    "month_of": "cast(date_trunc('month', $value) as date)",
+    "safe_harbor_zip3": """case
+        when $allowed_zip3 = substring($postal_code, 1, 3) then $allowed_zip3
+        else '000'
+    end""",
+    "total_days": "sum($days)",
+    "year_of": "cast(extract(year from $date) as int)",
+    "zip3_of": "substring($postal_code, 1, 3)",
+}
+
 # Counts may be made of these, and rows chosen, joined and put in order by them. Not of a birth
 # date, a ZIP code or an identifier as it is: an age or an area must have been made of it first.
 _COUNTED_BY = frozenset(

@@ -7,17 +7,21 @@ everything else is taken for a value made of all its parts.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
+import sqlglot
 from sqlglot import exp
 
 from ops.privacy_flow import INFLUENCE, VALUE, Flow, Relation, Trace, merged, united
-from ops.privacy_rules import LOWERINGS, MARKER
+from ops.privacy_rules import LOWERINGS, MARKER, WRITES
 from ops.privacy_scope import CannotFollow, Scope
 
 # Functions that sqlglot has no class for, of which we know that they read their arguments only.
 _KNOWN_FUNCTIONS = frozenset({"epoch_us", "to_months"})
 _REFUSED = (exp.Columns, exp.Comprehension, exp.Pivot, exp.Command, exp.ReadCSV, exp.ReadParquet)
 _COUNTS = (exp.Count, exp.CountIf)
+# A marker has the macro's name and what it wrote.
+_MARKED = 2
 _SUMS = (exp.Sum, exp.Avg)
 
 
@@ -129,6 +133,8 @@ class Values:
         macro = node.expressions[0].name
         if macro not in LOWERINGS:
             raise CannotFollow(f"passes the macro {macro}, which is not declared to lower a class")
+        if len(node.expressions) != _MARKED or not _fits(_pattern(macro), node.expressions[1], {}):
+            raise CannotFollow(f"passes the macro {macro} and writes other SQL than it should")
         classes = LOWERINGS[macro].classes
         inner = self.expression(node.expressions[1], scope)
         outcome = Flow()
@@ -177,6 +183,27 @@ class Values:
                 return merged(flows)
             inner = inner.parent
         raise CannotFollow(f"reads {name}, a column that nothing gives")
+
+
+@cache
+def _pattern(macro: str) -> exp.Expr:
+    return sqlglot.parse_one(WRITES[macro], dialect="duckdb")
+
+
+def _fits(pattern: object, node: object, arguments: dict[str, exp.Expr]) -> bool:
+    """Say whether an expression is a pattern with its arguments put in, each one the same."""
+    if isinstance(pattern, exp.Placeholder) and isinstance(node, exp.Expr):
+        return arguments.setdefault(pattern.name, node) == node
+    if isinstance(pattern, exp.Expr) and isinstance(node, exp.Expr):
+        keys = set(pattern.args) | set(node.args)
+        return type(pattern) is type(node) and all(
+            _fits(pattern.args.get(key), node.args.get(key), arguments) for key in keys
+        )
+    if isinstance(pattern, list) and isinstance(node, list):
+        return len(pattern) == len(node) and all(
+            _fits(one, other, arguments) for one, other in zip(pattern, node, strict=True)
+        )
+    return pattern == node or (not pattern and not node)
 
 
 def shown(node: exp.Expr) -> str:

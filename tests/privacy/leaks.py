@@ -10,6 +10,13 @@ from dataclasses import dataclass
 PATIENTS = '"memory"."core"."dim_patients"'
 VISITS = '"memory"."core"."fct_ed_visits"'
 DATES = '"memory"."core"."dim_dates"'
+YEARS = (
+    "scutari_lowered('completed_years', cast(extract(year from current_date) "
+    "- extract(year from birth_on) - case when extract(month from current_date) * 100 "
+    "+ extract(day from current_date) < extract(month from birth_on) * 100 "
+    "+ extract(day from birth_on) then 1 else 0 end as int))"
+)
+MONTH = "scutari_lowered('month_of', cast(date_trunc('month', {}) as date))"
 BIRTH = (
     "core.dim_patients.birth_on ({how}) <- intermediate.int_persons__attributes.birth_on (value) "
     "<- staging.stg_ehr__patients.birth_on (value) <- ehr.patients.birth_date (value)"
@@ -211,10 +218,14 @@ LEAKS = [
         how="window",
     ),
     # A macro lowers what it is declared for and nothing else.
-    birth("wrong_macro", "n", f"select scutari_lowered('month_of', birth_on) as n from {PATIENTS}"),
+    birth(
+        "wrong_macro",
+        "n",
+        f"select {MONTH.format('birth_on')} as n from {PATIENTS}",
+    ),
     Leak(
         "age",
-        f"select scutari_lowered('completed_years', birth_on) as age from {PATIENTS}",
+        f"select {YEARS} as age from {PATIENTS}",
         "published.age.age holds age past completed_years by value",
         "ehr.patients.birth_date",
     ),
@@ -278,17 +289,31 @@ CANNOT_BE_FOLLOWED = {
         f"select scutari_lowered('my_macro', birth_on) as n from {PATIENTS}",
         "passes the macro my_macro",
     ),
+    "bracket": (
+        "select scutari_lowered('year_of', cast(extract(year from arrived_at) * 10000 "
+        f"+ extract(month from arrived_at) as int)) as n from {VISITS}",
+        "passes the macro year_of and writes other SQL",
+    ),
+    "beside": (
+        "select scutari_lowered('month_of', cast(date_trunc('month', arrived_at) as date), "
+        f"arrived_at) as n from {VISITS}",
+        "passes the macro month_of and writes other SQL",
+    ),
+    "finer": (
+        f"select scutari_lowered('total_days', max(birth_on)) as n from {PATIENTS}",
+        "passes the macro total_days and writes other SQL",
+    ),
     "itself": ('select * from "memory"."published"."itself"', ""),
 }
 
 CLEAN = {
     "counted": (
-        f"select hospital_key, scutari_lowered('month_of', arrived_at) as month_on, count(*) as n "
+        f"select hospital_key, {MONTH.format('arrived_at')} as month_on, count(*) as n "
         f"from {VISITS} where acuity_code = '1' group by all"
     ),
     "by_age": (
         "select count(distinct person_key) as n from (select person_key, "
-        f"scutari_lowered('completed_years', birth_on) as age from {PATIENTS}) where age >= 65"
+        f"{YEARS} as age from {PATIENTS}) where age >= 65"
     ),
     "flags_counted": (
         f"select sum(case when acuity_code = '1' then 1 else 0 end) as n from {VISITS}"

@@ -149,6 +149,13 @@ LEAKS = [
         how="filter",
         way="by influence",
     ),
+    birth(
+        "count_of",
+        "n",
+        f"select count(distinct birth_on) as n from {PATIENTS}",
+        how="count",
+        way="by influence",
+    ),
     birth("listed", "n", f"select list(birth_on) as n from {PATIENTS}"),
     birth(
         "lambda",

@@ -1,4 +1,4 @@
-"""The check follows every table that stands in a file, and no table stands in a file beside them."""
+"""The check follows every table that stands in a file: no other stands in one."""
 
 from __future__ import annotations
 

@@ -47,7 +47,11 @@ _DERIVED_SCHEMAS = {
 # Drawn up for the network alone.
 _NETWORK_ONLY = frozenset({"rpt_ed_returns_funnel_limits"})
 PATHS_SHOWN = 5
-_WAYS = {"value": "by value", "choice": "by the choice of a case", "influence": "by influence"}
+_WAYS = {
+    "value": "by value",
+    "choice": "by the choice of a case or a join",
+    "influence": "by influence",
+}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _QUERY_PARTS = frozenset(
 )  # fmt: skip
 _TABLE_PARTS = frozenset({"this", "db", "catalog", "alias", "joins", "sample"})
 _JOIN_PARTS = frozenset({"this", "on", "using", "side", "kind", "method"})
+_EQUATIONS = (exp.EQ, exp.NullSafeEQ, exp.In, exp.StartsWith, exp.Like, exp.ILike)
 _RECURSIONS = 20
 
 
@@ -137,11 +138,13 @@ class _Walk(Values):
             self._join(join, scope)
         for lateral in node.args.get("laterals") or []:
             self._from(lateral, scope)
-        columns: list[tuple[str, Flow]] = []
-        for projection in node.expressions:
-            for name, flow in self._projected(projection, scope):
-                columns.append((name, flow))
-                scope.aliases[name] = merged([scope.aliases.get(name, Flow()), flow])
+        if (where := node.args.get("where")) is not None and len(scope.sources) > 1:
+            # It may name what the select list names, and decides what stands there.
+            self._projections(node, scope)
+            scope.is_clause = True
+            self._look_up(where.this, scope)
+            scope.is_clause, scope.aliases = False, {}
+        columns = self._projections(node, scope)
         scope.is_clause = True
         flows = [flow for _, flow in columns]
         for key, how in (("where", "filter"), ("having", "filter"), ("qualify", "filter")):
@@ -156,6 +159,14 @@ class _Walk(Values):
             scope.influenced(self.window(window, scope), "window")
         self._tail(node, scope, flows)
         return Relation(columns, united(scope.rows))
+
+    def _projections(self, node: exp.Select, scope: Scope) -> list[tuple[str, Flow]]:
+        columns: list[tuple[str, Flow]] = []
+        for projection in node.expressions:
+            for name, flow in self._projected(projection, scope):
+                columns.append((name, flow))
+                scope.aliases[name] = merged([scope.aliases.get(name, Flow()), flow])
+        return columns
 
     def _group(self, node: exp.Select, scope: Scope, flows: Sequence[Flow]) -> None:
         group = node.args.get("group")
@@ -254,19 +265,55 @@ class _Walk(Values):
             return scope.ctes[name]
         return self._relations(node.db.lower(), name)
 
+    def _look_up(self, condition: exp.Expr, scope: Scope) -> None:
+        """Let equal values choose each other's rows.
+
+        A code list that is joined by a patient's code tells the code as well as a `case` does: what
+        one table brings into an equation chooses every column of the other.
+        """
+        for equation in condition.find_all(*_EQUATIONS):
+            sides = {
+                name: Flow(value=self.expression(equation, self._without(name, scope)).value)
+                for name in self._named(equation, scope)
+            }
+            if len(sides) > 1:
+                for name, flow in sides.items():
+                    scope.sources[name] = _chosen(scope.sources[name], flow.as_choice("join"))
+
+    def _named(self, node: exp.Expr, scope: Scope) -> list[str]:
+        tables = {column.table.lower() for column in node.find_all(exp.Column)}
+        return [name for name in scope.sources if name in tables or "" in tables]
+
+    def _without(self, name: str, scope: Scope) -> Scope:
+        source = scope.sources[name]
+        empty = Source([(column, Flow()) for column, _ in source.columns], Flow())
+        blank = scope.sources | {name: empty}
+        return Scope(scope.ctes, scope.parent, blank, scope.aliases, scope.bound, scope.is_clause)
+
     def _join(self, node: exp.Join, scope: Scope) -> None:
         _check_parts(node, _JOIN_PARTS)
         before = set(scope.sources)
         self._from(node.this, scope)
         if (condition := node.args.get("on")) is not None:
             scope.influenced(self.expression(condition, scope), "join")
+            self._look_up(condition, scope)
         names = {column.name.lower() for column in node.args.get("using") or []}
         if str(node.args.get("method") or "").upper() == "NATURAL":
             new = [scope.sources[key] for key in set(scope.sources) - before]
             names |= {column for source in new for column, _ in source.columns}
         for name in sorted(names):
-            found = [source.get(name) for source in scope.sources.values()]
-            scope.influenced(merged(flow for flow in found if flow is not None), "join")
+            found = {key: source.get(name) for key, source in scope.sources.items()}
+            flows = {key: flow for key, flow in found.items() if flow is not None}
+            scope.influenced(merged(flows.values()), "join")
+            for key in flows:
+                others = merged(flow for other, flow in flows.items() if other != key)
+                chosen = Flow(value=others.value).as_choice("join")
+                scope.sources[key] = _chosen(scope.sources[key], chosen)
+
+
+def _chosen(source: Source, flow: Flow) -> Source:
+    anything = None if source.anything is None else merged([source.anything, flow])
+    return Source([(name, merged([own, flow])) for name, own in source.columns], anything)
 
 
 def _check_parts(node: exp.Expr, known: frozenset[str]) -> None:

@@ -22,7 +22,7 @@ the lowering macros they have passed (`month (month_of)`). How it is found out a
 see: [decision 21](adr/0021-privacy-lineage.md).
 
 - **Made of**: the column's value is made of these values.
-- **Chosen by**: a `case` decides by these which value stands there.
+- **Chosen by**: a `case` or an equal key in a join decides by these which value stands there.
 - **Counted by**: these decide which rows are counted, joined or put first. What decides which rows
   the table has at all stands above the table.
 - A column of nothing is a count, a literal, or a number drawn for the file.

@@ -150,7 +150,7 @@ class Values:
 
     def _subquery(self, node: exp.Query, scope: Scope) -> Flow:
         relation = self.query(node, scope.ctes, scope)
-        return merged([*relation.flows(), Flow(influence=united([relation.rows]))])
+        return merged([*relation.flows(), Flow(choice=united([relation.rows]))])
 
     def _column(self, node: exp.Column, scope: Scope) -> Flow:
         table, name = node.table.lower(), node.name.lower()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 PATIENTS = '"memory"."core"."dim_patients"'
 VISITS = '"memory"."core"."fct_ed_visits"'
+DIAGNOSES = '"memory"."core"."dim_diagnoses"'
 DATES = '"memory"."core"."dim_dates"'
 YEARS = (
     "scutari_lowered('completed_years', cast(extract(year from current_date) "
@@ -75,7 +76,7 @@ LEAKS = [
         "select case when birth_on < date '1940-01-01' then 'old' else 'young' end as kind "
         f"from {PATIENTS}",
         how="case",
-        way="by the choice of a case",
+        way="by the choice of a case or a join",
     ),
     birth(
         "counted_case",
@@ -258,8 +259,29 @@ LEAKS = [
     Leak(
         "relabelled",
         f"select case acuity_code when '1' then 'one' when '2' then 'two' end as n from {VISITS}",
-        "published.relabelled.n holds clinical by the choice of a case",
+        "published.relabelled.n holds clinical by the choice of a case or a join",
         "<- ehr.ed_visits.acuity_code (value)",
+    ),
+    Leak(
+        "looked_up",
+        f"select d.chapter_name as n from {DIAGNOSES} as d "
+        f"inner join {VISITS} as v on d.diagnosis_code = v.main_diagnosis_code",
+        "published.looked_up.n holds clinical by the choice of a case or a join",
+        "published.looked_up.n <- core.fct_ed_visits.main_diagnosis_code (join)",
+    ),
+    Leak(
+        "looked_up_in_where",
+        f"select d.chapter_name as n from {DIAGNOSES} as d, "
+        f"{VISITS} as v where d.diagnosis_code = v.main_diagnosis_code",
+        "published.looked_up_in_where.n holds clinical by the choice of a case or a join",
+        "published.looked_up_in_where.n <- core.fct_ed_visits.main_diagnosis_code (join)",
+    ),
+    Leak(
+        "looked_up_in_a_value",
+        f"select (select d.chapter_name from {DIAGNOSES} as d "
+        f"where d.diagnosis_code = v.main_diagnosis_code) as n from {VISITS} as v",
+        "published.looked_up_in_a_value.n holds clinical by the choice of a case or a join",
+        "published.looked_up_in_a_value.n <- core.fct_ed_visits.main_diagnosis_code (",
     ),
     Leak(
         "area",

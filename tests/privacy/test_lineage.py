@@ -197,7 +197,10 @@ def test_keys_of_a_release_are_drawn_numbers(lineage: Lineage) -> None:
         if name.endswith("_key")
     ]
     assert len(keys) >= 4
-    assert not any(flow.value or flow.choice for flow in keys)
+    assert not any(flow.value for flow in keys)
+    # Which number it is, the old key decides in the join, and nothing else.
+    chosen_by = {fact.privacy for flow in keys for fact in flow.choice}
+    assert chosen_by == {"person_key", "record_key"}
 
 
 # --- what no SQL shows

@@ -56,3 +56,7 @@ class PublicationError(ScutariError):
 
 class AuditError(ScutariError):
     """The audit log cannot be written, is not as it was written, or was given what it refuses."""
+
+
+class PrivacyError(ScutariError):
+    """A privacy class reaches a zone that may not hold it, or nobody can say whether it does."""

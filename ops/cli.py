@@ -297,6 +297,21 @@ def dashboard(home: Path | None, port: int) -> None:
     _serve(load_settings(home), port)
 
 
+@main.group()
+def privacy() -> None:
+    """What the compiled models say about privacy; needs no data."""
+
+
+@privacy.command()
+@click.option("--write-docs", is_flag=True, help="Write docs/privacy_columns.md as well.")
+def check(write_docs: bool) -> None:
+    """Follow every column that leaves the warehouse to its sources, and judge what arrives."""
+    from ops.privacy_page import check_privacy  # noqa: PLC0415
+
+    with _stage("Lineage of the operational, published and release columns") as outcome:
+        outcome.append(check_privacy(write_docs=write_docs))
+
+
 def _nightly(settings: Settings, *, first: int, of: int) -> None:
     with _stage(f"{first}/{of} Snapshot of the operational databases") as outcome:
         outcome.append(_snapshot(settings, full=False))

@@ -91,6 +91,28 @@ OWN_ATTRITION = """
     where hospital_key = $hospital
 """
 
+OWN_TABLES = {
+    "rpt_ed_returns_monthly": OWN_MONTHLY,
+    "rpt_ed_returns_half_yearly": OWN_HALF_YEARLY,
+    "rpt_ed_returns_attrition": OWN_ATTRITION,
+}
+PUBLICATION = """
+    select
+        $snapshot as snapshot_id,
+        cast(null as varchar) as hospital_key,
+        cast(cast($built as timestamptz) as timestamp) as built_at,
+        cast($published as timestamp) as published_at
+"""
+# Tables drawn up in Python, and the tables of the same file that their cells are read from, each
+# with its period. The lineage check takes every column for one made of every cell.
+MONTHLY = ("rpt_ed_returns_monthly", "month_on")
+HALF_YEARLY = ("rpt_ed_returns_half_yearly", "period_on")
+DERIVED_TABLES = {
+    "rpt_ed_returns_xmr": MONTHLY,
+    "rpt_ed_returns_funnel": HALF_YEARLY,
+    "rpt_ed_returns_funnel_limits": HALF_YEARLY,
+}
+
 
 @dataclass(frozen=True)
 class PublishReport:
@@ -212,21 +234,15 @@ def _write_network(
     """Write the network's file; return its half-yearly cells, hidden ones as None."""
     with _output(con, path):
         for table in NETWORK_TABLES:
-            con.execute(
-                f"create table output.main.{table} as "
-                f"select * from warehouse.published.{table} order by all"
-            )
-        monthly = _cells(con, "main.rpt_ed_returns_monthly", "month_on")
-        half_yearly = _cells(con, "main.rpt_ed_returns_half_yearly", "period_on")
+            con.execute(f"create table output.main.{table} as {network_query(table)} order by all")
+        monthly = _cells(con, "main", *MONTHLY)
+        half_yearly = _cells(con, "main", *HALF_YEARLY)
         funnel, limits = funnel_tables(half_yearly)
         _create(con, "main.rpt_ed_returns_xmr", xmr_table(monthly, with_network=True))
         _create(con, "main.rpt_ed_returns_funnel", funnel)
         _create(con, "main.rpt_ed_returns_funnel_limits", limits)
         con.execute(
-            "create table output.main.publication as select $snapshot as snapshot_id, "
-            "cast(null as varchar) as hospital_key, "
-            "cast(cast($built as timestamptz) as timestamp) as built_at, "
-            "cast($published as timestamp) as published_at",
+            f"create table output.main.publication as {PUBLICATION}",
             {
                 "snapshot": record.snapshot_id,
                 "built": record.finished_at,
@@ -278,25 +294,32 @@ def _output(
 
 def _write_own(con: duckdb.DuckDBPyConnection, hospital: str, network: list[Cell]) -> None:
     con.execute("create schema output.own")
-    for table, query in (
-        ("rpt_ed_returns_monthly", OWN_MONTHLY),
-        ("rpt_ed_returns_half_yearly", OWN_HALF_YEARLY),
-        ("rpt_ed_returns_attrition", OWN_ATTRITION),
-    ):
+    for table, query in OWN_TABLES.items():
         con.execute(
             f"create table output.own.{table} as {query} order by all", {"hospital": hospital}
         )
-    monthly = _cells(con, "own.rpt_ed_returns_monthly", "month_on")
-    half_yearly = _cells(con, "own.rpt_ed_returns_half_yearly", "period_on")
+    monthly = _cells(con, "own", *MONTHLY)
+    half_yearly = _cells(con, "own", *HALF_YEARLY)
     _create(con, "own.rpt_ed_returns_xmr", xmr_table(monthly, with_network=False))
     _create(con, "own.rpt_ed_returns_funnel", own_funnel_table(half_yearly, network))
 
 
-def _cells(con: duckdb.DuckDBPyConnection, table: str, period: str) -> list[Cell]:
-    rows: list[tuple[Any, ...]] = con.execute(
+def network_query(table: str) -> str:
+    """Return the query that copies a published table into the network's file."""
+    return f"select * from warehouse.published.{table}"
+
+
+def cells_query(schema: str, table: str, period: str) -> str:
+    """Return the query that reads the cells of a table in the file being written."""
+    return (
         f"select hospital_key, {period}, measure_code, numerator_count, index_visits_count, "
-        f"all_visits_count from output.{table} order by all"
-    ).fetchall()
+        f"all_visits_count from {schema}.{table}"
+    )
+
+
+def _cells(con: duckdb.DuckDBPyConnection, schema: str, table: str, period: str) -> list[Cell]:
+    query = cells_query(f"output.{schema}", table, period)
+    rows: list[tuple[Any, ...]] = con.execute(f"{query} order by all").fetchall()
     return [Cell(*row) for row in rows]
 
 

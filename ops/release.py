@@ -149,7 +149,7 @@ def _write_tables(
         rows = {}
         for table in tables:
             say(f"writing {table}")
-            query = _released(table, columns[table])
+            query = released_query(table, columns[table])
             rows[table] = _write_parquet(connection, query, directory / f"{table}.parquet")
     return rows
 
@@ -194,7 +194,7 @@ def random_ids(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return drawn
 
 
-def _released(table: str, columns: list[str]) -> str:
+def released_query(table: str, columns: list[str]) -> str:
     """Select a table with its keys replaced, ordered by the random numbers that replace them."""
     selected = [
         f"crosswalk_{name}.new_key as {name}" if name.endswith("_key") else f"released.{name}"

@@ -1,6 +1,7 @@
 {#- Completed years of age on a date. Somebody born on 29 February turns a year older on 1 March
     where the year has no such day. -#}
 {% macro completed_years(birth_date, on_date) %}
+    {% call lowered("completed_years") -%}
     cast(
         extract(year from {{ on_date }}) - extract(year from {{ birth_date }})
         - case
@@ -11,4 +12,5 @@
             else 0
         end as int
     )
+    {%- endcall -%}
 {%- endmacro %}

@@ -1,6 +1,8 @@
 {#- The first day of the month of a date or timestamp. -#}
 {% macro month_of(value) -%}
+    {%- call lowered("month_of") -%}
     cast(date_trunc('month', {{ value }}) as date)
+    {%- endcall -%}
 {%- endmacro %}
 
 {#- Monday is 1, Sunday 7; the plain day-of-week parts of the engines start on different days. -#}
@@ -31,9 +33,11 @@
 
 {#- The first day of the half-year, January or July, of a date. -#}
 {% macro half_year_of(value) -%}
+    {%- call lowered("half_year_of") -%}
     make_date(
         cast(extract(year from {{ value }}) as int),
         case when extract(month from {{ value }}) <= 6 then 1 else 7 end,
         1
     )
+    {%- endcall -%}
 {%- endmacro %}

@@ -21,13 +21,19 @@
 {#- Seconds from one instant to a later one, a begun second counting as whole. The direction is what
     makes a limit exact: half a second past 72 hours is past 72 hours. -#}
 {% macro elapsed_seconds(start_at, end_at) -%}
+    {%- call lowered("elapsed_seconds") -%}
     {{ whole_quotient(epoch_us(end_at) ~ " - " ~ epoch_us(start_at) ~ " + 999999", 1000000) }}
+    {%- endcall -%}
 {%- endmacro %}
 
 {#- Seconds, or minutes, from one instant to a later one that have passed completely. -#}
 {% macro completed_seconds(start_at, end_at) -%}
+    {%- call lowered("completed_seconds") -%}
     {{ whole_quotient(epoch_us(end_at) ~ " - " ~ epoch_us(start_at), 1000000) }}
+    {%- endcall -%}
 {%- endmacro %}
 {% macro completed_minutes(start_at, end_at) -%}
+    {%- call lowered("completed_minutes") -%}
     {{ whole_quotient(epoch_us(end_at) ~ " - " ~ epoch_us(start_at), 60000000) }}
+    {%- endcall -%}
 {%- endmacro %}

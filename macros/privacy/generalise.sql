@@ -3,12 +3,15 @@
 
 {#- The calendar year of a date: all that may stay of it. -#}
 {% macro year_of(date) -%}
+    {%- call lowered("year_of") -%}
     cast(extract(year from {{ date }}) as int)
+    {%- endcall -%}
 {%- endmacro %}
 
 {#- Ages in bands of 5 to 15 years. From 90 on there is one band: a birth year, or any other date
     that gives such an age away, must not stand beside it. -#}
 {% macro age_band(age_years) -%}
+    {%- call lowered("age_band") -%}
     case
         when {{ age_years }} is null then 'unknown'
         when {{ age_years }} >= 90 then '90+'
@@ -21,6 +24,7 @@
         when {{ age_years }} >= 0 then '00-04'
         else 'unknown'
     end
+    {%- endcall -%}
 {%- endmacro %}
 
 {#- A birth date becomes the age band on a date. -#}
@@ -28,18 +32,28 @@
     {{ age_band(completed_years(birth_date, on_date)) }}
 {%- endmacro %}
 
+{#- The first three digits of a ZIP code, to look it up with; not yet what may be released. -#}
+{% macro zip3_of(postal_code) -%}
+    {%- call lowered("zip3_of") -%}
+    substring({{ postal_code }}, 1, 3)
+    {%- endcall -%}
+{%- endmacro %}
+
 {#- The first three digits of a ZIP code where they are on the allow-list, else 000. `allowed_zip3` is
     the column of privacy.zip3_allowed in a left join on the first three digits: what is not on the
     list, or not known, is 000 because nothing matched. -#}
 {% macro safe_harbor_zip3(postal_code, allowed_zip3) -%}
+    {%- call lowered("safe_harbor_zip3") -%}
     case
         when {{ allowed_zip3 }} = substring({{ postal_code }}, 1, 3) then {{ allowed_zip3 }}
         else '000'
     end
+    {%- endcall -%}
 {%- endmacro %}
 
 {#- Days between two events; null for a first event, which has none before it. -#}
 {% macro interval_band(days) -%}
+    {%- call lowered("interval_band") -%}
     case
         when {{ days }} < 0 then 'unknown'
         when {{ days }} = 0 then '0'
@@ -48,10 +62,20 @@
         when {{ days }} <= 180 then '31-180'
         when {{ days }} > 180 then '>180'
     end
+    {%- endcall -%}
+{%- endmacro %}
+
+{#- Days of all rows of a group together. Of a group of one they are that one's: such a group is hidden
+    with its count. -#}
+{% macro total_days(days) -%}
+    {%- call lowered("total_days") -%}
+    sum({{ days }})
+    {%- endcall -%}
 {%- endmacro %}
 
 {#- Minutes in the ED: exact lengths tell one stay from all others. -#}
 {% macro length_of_stay_band(minutes) -%}
+    {%- call lowered("length_of_stay_band") -%}
     case
         when {{ minutes }} is null or {{ minutes }} < 0 then 'unknown'
         when {{ minutes }} < 120 then '<2h'
@@ -60,4 +84,5 @@
         when {{ minutes }} < 1440 then '8-24h'
         else '>=24h'
     end
+    {%- endcall -%}
 {%- endmacro %}

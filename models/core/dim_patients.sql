@@ -8,7 +8,7 @@ final as (
         person_key,
         sex_code,
         postal_code,
-        substring(postal_code, 1, 3) as zip3,
+        {{ zip3_of('postal_code') }} as zip3,
         cast(extract(year from birth_on) as int) as birth_year,
         registrations_count,
         birth_on,

@@ -66,8 +66,7 @@ final as (
         registration_key,
         payer_key,
         product_code,
-        cast(extract(day from ends_on) - extract(day from starts_on) + 1 as int)
-            as covered_days_count,
+        {{ day_diff('starts_on', 'ends_on') }} + 1 as covered_days_count,
         cast(extract(day from month_ends_on) as int) as month_days_count,
         starts_on = month_on as is_first_day_covered,
         extract(day from starts_on) <= 15 and extract(day from ends_on) >= 15

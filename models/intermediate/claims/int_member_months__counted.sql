@@ -25,7 +25,7 @@ counted as (
         count_if(is_last_of_month) as any_day_count,
         count_if(is_first_day_covered) as first_day_count,
         count_if(is_fifteenth_covered) as fifteenth_count,
-        sum(covered_days_count) as covered_days_count
+        {{ total_days('covered_days_count') }} as covered_days_count
     from months
     group by payer_key, product_code, month_on
 ),

@@ -25,7 +25,7 @@ generalised as (
     left join patients
         on stays.person_key = patients.person_key
     left join allowed
-        on substring(patients.postal_code, 1, 3) = allowed.zip3
+        on {{ zip3_of('patients.postal_code') }} = allowed.zip3
 ),
 
 -- Where only some areas of a class are too small, their persons join those whose area is 000.

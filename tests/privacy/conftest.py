@@ -1,0 +1,23 @@
+"""The project, compiled once: the plants are put beside its models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from governance.settings import PROJECT_ROOT
+from ops.privacy_project import Project, compile_project, read_project
+
+Manifests = tuple[dict[str, Any], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def manifests() -> Manifests:
+    """What dbt makes of the models, without and with markers. Not to be changed."""
+    return compile_project(PROJECT_ROOT)
+
+
+@pytest.fixture(scope="session")
+def project(manifests: Manifests) -> Project:
+    return read_project(PROJECT_ROOT, *manifests)

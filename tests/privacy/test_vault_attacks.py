@@ -132,10 +132,12 @@ def current(settings: Settings) -> Path:
 
 
 def state(settings: Settings) -> dict[str, str]:
-    """Every file of the installation but its sources, by digest, and every link."""
+    """Every file of the installation by digest, and every link; the audit log goes on growing."""
     found = {}
     for path in sorted(settings.home.rglob("*")):
         name = str(path.relative_to(settings.home))
+        if path.is_relative_to(settings.audit):
+            continue
         if path.is_symlink():
             found[name] = os.readlink(path)
         elif path.is_file():

@@ -85,9 +85,20 @@ from (
 """
 
 
+_HOSPITALS = """
+    insert into hospitals (
+        hospital_id, hospital_name, peer_group_code, time_zone, postal_code, created_at, updated_at
+    )
+    select
+        'H' || lpad(i::text, 2, '0'), 'Hospital ' || i, 'small', 'America/New_York', '10001',
+        timestamptz '2022-01-01 00:00+00', timestamptz '2022-01-01 00:00+00'
+    from generate_series(1, 20) as i
+"""
+
+
 def plant_tables(on: Server) -> None:
-    """Make the tables of the record system, all empty."""
-    on.execute(*(postgres_ddl(table) for table in TABLES["ehr"].values()))
+    """Make the tables of the record system, empty but for the hospitals that visits name."""
+    on.execute(*(postgres_ddl(table) for table in TABLES["ehr"].values()), _HOSPITALS)
 
 
 def plant_visits(on: Server, rows: int) -> None:

@@ -96,12 +96,18 @@ while cursor.fetchmany(50_000):
 
 
 def plant_visits(path: Path, rows: int) -> None:
-    """Write the record system's tables, all empty but for three years of ED visits."""
+    """Write the record system's tables, empty but for hospitals and three years of ED visits."""
     connection = sqlite3.connect(path)
     connection.execute("pragma journal_mode = off")
     connection.execute("pragma synchronous = off")
     for table in TABLES["ehr"].values():
         connection.execute(sqlite_ddl(table))
+    connection.executemany(
+        "insert into hospitals (hospital_id, hospital_name, peer_group_code, time_zone, "
+        "postal_code, created_at, updated_at) values (?, 'Hospital', 'small', 'America/New_York', "
+        "'10001', '2022-01-01T00:00:00+00:00', '2022-01-01T00:00:00+00:00')",
+        [(f"H{number:02d}",) for number in range(1, 21)],
+    )
     connection.execute(_VISITS.format(rows=rows, start=_START))
     connection.commit()
     connection.close()

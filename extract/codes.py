@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pyarrow as pa
 
 from extract.contracts import CODE_SYSTEM_FILES, TableContract
 from extract.reference import reference_table
-from extract.sources.base import Source
 from governance.errors import ContractError
 
 CodeSets = dict[str, pa.Array]
@@ -38,22 +36,6 @@ def load_code_sets(
     columns = [column for table in tables for column in table.columns]
     systems = {c.code_system for c in columns if c.code_system and c.code_table is None}
     return {system: _codes(project_root, system, reference) for system in sorted(systems)}
-
-
-def table_codes(source: Source, table: TableContract) -> pa.Array:
-    """Return the primary keys of a table whose rows are the codes of other columns.
-
-    Args:
-        source: the open database.
-        table: the contract of a small table, such as that of hospitals.
-    """
-    place = [column.name for column in table.read_columns].index(table.primary_key)
-    found: set[str] = set()
-    for part in source.profile(table).partitions:
-        for batch in source.read(table, part.period):
-            found.update(filter(None, batch.rows.column(place).cast(pa.string()).to_pylist()))
-    pattern = re.compile(table.key.code_pattern or ".*")
-    return pa.array(sorted(filter(pattern.fullmatch, found)), pa.string())
 
 
 def code_sets_digest(table: TableContract, codes: CodeSets) -> str:

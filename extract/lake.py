@@ -18,6 +18,7 @@ from typing import Any
 
 from extract.identity.tokens import derive_key, key_id
 from governance.errors import KeyFileError, SnapshotError
+from governance.files import sync
 
 MANIFEST = "_manifest.json"
 CURRENT = "current"
@@ -191,15 +192,6 @@ def switch(link: Path, target: str) -> None:
     temporary.symlink_to(target)
     os.replace(temporary, link)
     sync(link.parent)
-
-
-def sync(path: Path) -> None:
-    """Make a file's bytes or a directory's entries outlive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def sha256_of(path: Path) -> str:

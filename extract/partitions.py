@@ -13,9 +13,10 @@ import pyarrow.parquet.encryption as pe
 
 from extract.contracts import TableContract
 from extract.convert import Converter, Tally
-from extract.lake import LakeFile, sha256_of, sync
+from extract.lake import LakeFile, sha256_of
 from extract.sources.base import RawBatch
 from governance.errors import SourceError
+from governance.files import sync
 
 ROW_GROUP_ROWS = 122_880
 COMPRESSION_LEVEL = 3

@@ -12,17 +12,17 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.codes import CodeSets, code_sets_digest, load_code_sets, table_codes
+from extract.code_tables import code_tables, in_order, table_codes
+from extract.codes import CodeSets, code_sets_digest, load_code_sets
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
@@ -46,7 +46,6 @@ from extract.lake import (
     read_manifest,
     sha256_of,
     switch,
-    sync,
     write_manifest,
 )
 from extract.partitions import describe_file, link_file, write_partition, write_table
@@ -60,10 +59,10 @@ from extract.zones import QUARANTINE, explained, installation_keys, locked, new_
 from governance.audit.events import about
 from governance.audit.log import audited
 from governance.errors import (
-    ContractError,
     SettingsError,
     SourceError,
 )
+from governance.files import sync
 from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
 
 Progress = Callable[[str], None]
@@ -178,7 +177,7 @@ class _Run:
         self.taken_at = datetime.now(UTC)
 
     def take(self) -> SnapshotReport:
-        for name, contract in self._in_order():
+        for name, contract in in_order(self.settings, self.operational):
             with open_source(self.settings.sources[name]) as source:
                 self.taken_at = min(self.taken_at, source.taken_at)
                 check_tables(source, contract)
@@ -209,33 +208,8 @@ class _Run:
     def _all_tables(self) -> list[TableContract]:
         return [t for source in self.operational.values() for t in source.tables.values()]
 
-    def _code_tables(self, tables: Iterable[TableContract]) -> set[tuple[str, str]]:
-        return {c.code_table for table in tables for c in table.columns if c.code_table}
-
-    def _in_order(self) -> list[tuple[str, SourceContract]]:
-        """The sources, those first whose tables hold codes of others."""
-        named = {source for source, _ in self._code_tables(self._all_tables())}
-        missing = sorted(named - set(self.operational))
-        if missing:
-            raise SettingsError(
-                f"{self.settings.home / SETTINGS_FILE} does not name the source {missing[0]}, "
-                "whose tables hold codes that columns of the other sources are held to: name it."
-            )
-        needs = {
-            name: {source for source, _ in self._code_tables(contract.tables.values())} - {name}
-            for name, contract in self.operational.items()
-        }
-        try:
-            order = [*TopologicalSorter(needs).static_order()]
-        except CycleError as error:
-            raise ContractError(
-                f"The sources {' and '.join(sorted(set(error.args[1])))} hold codes of each "
-                "other's tables: none of them can be read first. Give one a code_pattern."
-            ) from None
-        return [(name, self.operational[name]) for name in order]
-
     def _read_code_tables(self, source: Source, contract: SourceContract) -> None:
-        for name, table in self._code_tables(self._all_tables()):
+        for name, table in code_tables(self._all_tables()):
             if name == source.name:
                 self.codes[f"{name}.{table}"] = table_codes(source, contract.tables[table])
 

@@ -6,6 +6,7 @@ everything else is taken for a value made of all its parts.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cache
 
@@ -25,12 +26,12 @@ _MARKED = 2
 _SUMS = (exp.Sum, exp.Avg)
 
 
-class Values:
+class Values(ABC):
     """Follows expressions; what follows queries completes it."""
 
+    @abstractmethod
     def query(self, node: exp.Expr, ctes: dict[str, Relation], parent: Scope | None) -> Relation:
         """Follow a query inside an expression."""
-        raise NotImplementedError
 
     def expression(self, node: exp.Expr, scope: Scope) -> Flow:
         """Return the flow of an expression.

@@ -30,6 +30,7 @@ import pyarrow as pa
 from extract.lake import sha256_of
 from governance.audit.log import audited
 from governance.errors import BuildError, PublicationError
+from governance.files import sync
 from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import BuildRecord, read_record
@@ -288,7 +289,7 @@ def _output(
             leftover.unlink()
         raise
     temporary.chmod(FILE_MODE)
-    _sync(temporary)
+    sync(temporary)
     os.rename(temporary, path)
 
 
@@ -347,7 +348,7 @@ def _switch(path: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(path.name)
     os.replace(temporary, link)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _prune(zone: Path) -> None:
@@ -359,14 +360,6 @@ def _prune(zone: Path) -> None:
     for old in versions[VERSIONS_KEPT:]:
         if old != current:
             old.unlink()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from governance.audit.events import about
 from governance.audit.log import Action, audited
 from governance.errors import PublicationError
 from governance.settings import Settings
-from ops.release_files import hold, readme, replace_directory, sync
+from ops.release_files import hold, readme, replace_directory, sync_all
 from ops.release_gate import GATE, OpenGate, open_gate
 
 BATCH_ROWS = 122_880
@@ -81,7 +81,7 @@ def write_release(
             gate = open_gate(settings, variables or {})
             rows = _write_tables(settings, gate, directory, say)
             _describe(settings, name, gate, directory, rows)
-            sync(directory)
+            sync_all(directory)
             replace_directory(directory, final)
         action.add(
             tables=len(rows),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from governance.errors import PublicationError
+from governance.files import sync
 from governance.locks import exclusive
 
 _ABOUT = """\
@@ -50,14 +51,10 @@ def hold(directory: Path) -> Iterator[None]:
         yield
 
 
-def sync(directory: Path) -> None:
+def sync_all(directory: Path) -> None:
     """Have the files of a directory, and their names, on disk before anybody sees them."""
     for path in [*directory.iterdir(), directory]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
 
 
 def replace_directory(new: Path, final: Path) -> None:
@@ -72,11 +69,7 @@ def replace_directory(new: Path, final: Path) -> None:
         final.rename(old)
         new.rename(final)
         shutil.rmtree(old)
-    sync_parent = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(sync_parent)
-    finally:
-        os.close(sync_parent)
+    sync(final.parent)
 
 
 def _exchange(first: Path, second: Path) -> bool:

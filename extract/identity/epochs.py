@@ -15,10 +15,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.identity.key_files import KEY_BYTES, read_key, write_key
 from extract.identity.tokens import EPOCH, KEY_FILE, Tokeniser, key_id, load_or_create_key
-from extract.lake import MANIFEST, current_directory, sync
+from extract.lake import MANIFEST, current_directory
 from governance.errors import KeyFileError, SnapshotError
+from governance.files import sync
+from governance.key_files import KEY_BYTES, read_key, write_key
 from governance.settings import Settings
 
 KEY_ID_FILE = "token.key.id"

@@ -20,9 +20,9 @@ from typing import Protocol, runtime_checkable
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from extract.identity.key_files import KEY_BYTES, read_key, write_key
 from extract.identity.tokens import key_id
 from governance.errors import KeyFileError, SettingsError
+from governance.key_files import KEY_BYTES, read_key, write_key
 from governance.settings import SETTINGS_FILE, Settings
 
 KEYS = "keys"

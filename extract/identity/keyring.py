@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from extract.identity.key_files import KEY_BYTES
 from extract.identity.key_provider import KeyProvider
 from extract.identity.tokens import derive_key
-from extract.lake import sync
 from governance.errors import KeyFileError, ScutariError
+from governance.files import sync
+from governance.key_files import KEY_BYTES
 
 KEYRING = "keyring.json"
 FORMAT = 1

@@ -26,9 +26,9 @@ from extract.identity.keyring import (
     write_keyring,
 )
 from extract.identity.version import BATCH_ROWS, RECORD, NewVersion, SealedFile
-from extract.lake import sync
 from extract.partitions import ParquetFile
 from governance.errors import KeyFileError, VaultError
+from governance.files import sync
 
 VERSIONS = "versions"
 Progress = Callable[[str], None]

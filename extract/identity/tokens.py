@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from extract.identity.key_files import KEY_BYTES, read_key, write_key
 from governance.errors import KeyFileError
+from governance.key_files import KEY_BYTES, read_key, write_key
 
 KEY_FILE = "token.key"
 EPOCH = 0xA

@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 
 from extract.identity.keyring import Keyring
-from extract.lake import sha256_of, sync
+from extract.lake import sha256_of
 from governance.errors import VaultError
+from governance.files import sync
 
 RECORD = "_record.json"
 FORMAT = 1

@@ -44,11 +44,10 @@ from governance.audit.keys import (
     KEY_FILE,
     public_key_of,
     read_key,
-    sync_folder,
     write_key,
-    write_whole,
 )
 from governance.errors import AuditError, KeyFileError, ScutariError
+from governance.files import sync, write_whole
 from governance.locks import exclusive
 from governance.settings import Settings
 
@@ -210,7 +209,7 @@ class _Writer:
         finally:
             os.close(handle)
         for made in (self.folder.parent, self.folder.parent.parent):
-            sync_folder(made)
+            sync(made)
         write_key(self.folder, key)
         return key
 

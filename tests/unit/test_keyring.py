@@ -130,7 +130,7 @@ def test_an_edited_keyring_is_refused(provider: KeyProvider, tmp_path: Path, nam
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from extract.identity import key_files, keyring
+from extract.identity import keyring
 from extract.identity.key_provider import FileKeys
 home, left = Path(sys.argv[1]), int(sys.argv[2])
 def counted(real):

@@ -116,7 +116,7 @@ ROWS = Kind("a number of rows with two significant digits", _is_rows)
 SNAPSHOT_ID = Kind("a snapshot id", _is_snapshot)
 HOSPITAL = Kind("the code of a hospital that has a zone here", _is_hospital)
 ACCOUNT = Kind("an account of this machine", _is_account)
-TOKEN = _matching("a token of 20 hexadecimal digits", r"a[0-9a-f]{19}")
+TOKEN = _matching("a token of 20 hexadecimal digits", r"[0-9a-f]{20}")
 DIGEST = _matching("64 hexadecimal digits", r"[0-9a-f]{64}")
 
 EVENTS: Mapping[str, Event] = {
@@ -150,6 +150,8 @@ EVENTS: Mapping[str, Event] = {
             "manifest_sha256": DIGEST,
         }
     ),
+    "rotate_key": Event({}),
+    "rotate_tokens": Event({}),
     # What the honest broker writes before it answers.
     "identity_lookup": Event(
         {

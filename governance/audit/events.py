@@ -133,7 +133,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "build": Event(
         {
-            "target": one_of("duckdb", "spark", "other"),
+            "target": one_of("duckdb", "encrypted", "spark", "other"),
             "is_partial": FLAG,
             "snapshot_id": SNAPSHOT_ID,
             "models": COUNT,

@@ -2,8 +2,8 @@
 
 The gate is a dbt model that depends on every table of the release, so that a failing test of any of
 them leaves it unbuilt. Files are written only from the very build in which it succeeded. Every key
-is replaced by a random number made for this release, in memory, and forgotten with it. The build has a
-database of its own that is gone when the files are there, or are not.
+is replaced by a random number made for this release, in memory, and forgotten with it. The build
+has a database of its own that is gone when the files are there, or are not.
 """
 
 from __future__ import annotations
@@ -36,6 +36,15 @@ from ops.release_profiles import Profile, check_agreement, read_profile
 
 BATCH_ROWS = 122_880
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for: the release's name, its profile, and its data use agreement if any."""
+
+    name: str
+    profile: Profile
+    agreement: str | None
 
 
 @dataclass(frozen=True)
@@ -79,21 +88,21 @@ def write_release(
         raise PublicationError(
             f"{name!r} cannot name a release: use lowercase letters, digits, - and _."
         )
-    asked = read_profile(profile)
-    check_agreement(asked, agreement)
+    order = Order(name, read_profile(profile), agreement)
+    check_agreement(order.profile, agreement)
     say = progress or (lambda message: None)
     settings.release.mkdir(parents=True, exist_ok=True)
     final = settings.release / name
-    with hold(settings.release), _audited(settings, asked, variables or {}) as action:
+    with hold(settings.release), _audited(settings, order.profile, variables or {}) as action:
         _check_unused(final)
         with (
             work_directory(settings) as work,
             _attempt(settings.release / f".{name}.tmp", final) as directory,
         ):
             say(f"building the research tables of the profile {profile} and their tests")
-            gate = open_gate(settings, asked, work, variables or {})
-            rows = _write_tables(gate, asked, directory, say)
-            _describe(settings, name, asked, agreement, gate, directory, rows)
+            gate = open_gate(settings, order.profile, work, variables or {})
+            rows = _write_tables(gate, order.profile, directory, say)
+            _describe(settings, order, gate, directory, rows)
             sync_all(directory)
             replace_directory(directory, final)
         action.add(
@@ -123,8 +132,8 @@ def _check_unused(final: Path) -> None:
     """Names are not used twice: what was handed out under one cannot be taken back by another."""
     if final.exists():
         raise PublicationError(
-            f"There is a release {final.name} already: choose another name. To withdraw the old one, "
-            f"tell those who have it and move {final} away."
+            f"There is a release {final.name} already: choose another name. To withdraw the old "
+            f"one, tell those who have it and move {final} away."
         )
 
 
@@ -181,7 +190,8 @@ def _tables_behind(connection: duckdb.DuckDBPyConnection, gate: OpenGate) -> lis
     found = connection.execute(f"select table_name, build_id from {GATE} order by all").fetchall()
     if not found or any(build_id != gate.build_id for _, build_id in found):
         raise PublicationError(
-            "The tables of the release are not those of the build that opened its gate: release again."
+            "The tables of the release are not those of the build that opened its gate: "
+            "release again."
         )
     return [table for table, _ in found]
 
@@ -245,15 +255,9 @@ def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path
 
 
 def _describe(
-    settings: Settings,
-    name: str,
-    profile: Profile,
-    agreement: str | None,
-    gate: OpenGate,
-    directory: Path,
-    rows: dict[str, int],
+    settings: Settings, order: Order, gate: OpenGate, directory: Path, rows: dict[str, int]
 ) -> None:
-    text = readme(name, rows, gate.documentation, is_synthetic=settings.is_synthetic)
+    text = readme(order.name, rows, gate.documentation, is_synthetic=settings.is_synthetic)
     (directory / "README.md").write_text(text, encoding="utf-8")
     files = []
     for path in sorted(directory.iterdir()):
@@ -263,9 +267,9 @@ def _describe(
             entry["rows"] = rows[path.stem]
         files.append(entry)
     manifest = {
-        "release": name,
-        "profile": profile.name,
-        "agreement": agreement,
+        "release": order.name,
+        "profile": order.profile.name,
+        "agreement": order.agreement,
         "is_synthetic": settings.is_synthetic,
         "files": files,
     }

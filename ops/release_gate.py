@@ -1,7 +1,7 @@
-"""Build the research tables with dbt, in a database of their own, and say whether their gate opened.
+"""Build the research tables with dbt, in a database of their own, and say if their gate opened.
 
-The release account reads the lake and nothing else: its build has a home of its own under the release
-zone, with a link to the lake, so that it neither waits for the nightly build nor changes its tables.
+The release account reads the lake and nothing else: its build has a home of its own under the
+release zone, with a link to the lake: it neither waits for the nightly build nor changes its file.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def open_gate(
 
 
 def _opened(results: list[dict[str, Any]], exit_code: int) -> str:
-    status = {row["unique_id"]: row["status"] for row in results}
+    status = {str(row["unique_id"]): row["status"] for row in results}
     opened = [key for key, value in status.items() if key.endswith(f".{GATE}")]
     if exit_code != 0 or not opened or status[opened[0]] != "success":
         failed = sorted(
@@ -130,7 +130,7 @@ def _build(work: Path, variables: Mapping[str, Any]) -> int:
     command += ["--select", f"+{GATE}", "--indirect-selection", "buildable"]
     command += ["--target", "duckdb", "--vars", json.dumps(dict(variables))]
     command += ["--project-dir", str(PROJECT_ROOT), "--profiles-dir", str(PROJECT_ROOT)]
-    # Compiled SQL and logs of a failed build may quote what they stumbled over: they go with the rest.
+    # Compiled SQL and logs of a failed build may quote what they stumbled over: they go, too.
     command += ["--target-path", str(work / "target"), "--log-path", str(work / "target")]
     environment = {**os.environ, "SCUTARI_HOME": str(work)}
     return subprocess.run(

@@ -7,6 +7,7 @@ asked for at all: thresholds of the gate's tests stand in the tests.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def check_agreement(profile: Profile, agreement: str | None) -> None:
     """
     if agreement is not None and not _AGREEMENT.fullmatch(agreement):
         raise PublicationError(
-            "A data use agreement is named like DUA-2026-0017: give its own number with --agreement."
+            "A data use agreement is named like DUA-2026-0017: give its number with --agreement."
         )
     if profile.needs_agreement and agreement is None:
         raise PublicationError(
@@ -121,7 +122,7 @@ def _unknown(body: dict[str, Any]) -> list[str]:
 
 
 def _out_of_range(body: dict[str, Any]) -> list[str]:
-    rules = {
+    rules: dict[str, Callable[[float], bool]] = {
         "sample_share": lambda v: 0 < v <= LARGEST_SHARE,
         "redrawn_share": lambda v: 0 <= v <= LARGEST_SHARE,
         "shift_days": lambda v: v == 0 or v >= 30,  # noqa: PLR2004
@@ -133,7 +134,9 @@ def _out_of_range(body: dict[str, Any]) -> list[str]:
         "largest_outcome_distance": lambda v: 0 < v <= 0.5,  # noqa: PLR2004
     }
     faults = [
-        f"{key} is out of its range" for key, holds in rules.items() if key in body and not holds(body[key])
+        f"{key} is out of its range"
+        for key, holds in rules.items()
+        if key in body and not holds(body[key])
     ]
     if body.get("shift_days") and body.get("one_year"):
         # Shifted days of one true calendar year tell by their ends how far they were moved.

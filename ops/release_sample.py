@@ -104,7 +104,7 @@ def _withdrawn(path: Path, known: set[str]) -> set[str]:
     strangers = len(withdrawn - known)
     if strangers:
         raise PublicationError(
-            f"{path} names {strangers} persons whom the snapshot does not know: write the id that a "
-            "merged person has now, and take erased persons out."
+            f"{path} names {strangers} persons whom the snapshot does not know: write the id that "
+            "a merged person has now, and take erased persons out."
         )
     return withdrawn

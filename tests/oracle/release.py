@@ -6,6 +6,7 @@ other one.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -31,14 +32,17 @@ def read_histories(
 ) -> dict[str, History]:
     """Put the three tables of a release together, person by person."""
     histories = {}
+    stays, borne_by = defaultdict(list), defaultdict(list)
+    for visit in visits:
+        stays[visit["person_key"]].append(visit)
+    for diagnosis in diagnoses:
+        borne_by[diagnosis["visit_key"]].append(diagnosis)
     for patient in patients:
         key = patient["person_key"]
-        own = sorted(
-            (v for v in visits if v["person_key"] == key), key=lambda v: int(v["visit_number"])
-        )
+        own = sorted(stays[key], key=lambda v: int(v["visit_number"]))
         sequence, events = [], []
         for visit in own:
-            borne = [d for d in diagnoses if d["visit_key"] == visit["visit_key"]]
+            borne = borne_by[visit["visit_key"]]
             main = tuple(d["group_code"] for d in borne if d["is_main"])
             sequence.append((visit["interval_band"], main))
             details = ("acuity_code", "arrival_mode_code", "length_of_stay_band", "peer_group_code")
@@ -57,7 +61,7 @@ def read_histories(
             tuple(sequence),
             tuple(events),
             tuple(v["disposition_code"] for v in own),
-            frozenset(d["group_code"] for d in diagnoses if d["person_key"] == key),
+            frozenset(d["group_code"] for v in own for d in borne_by[v["visit_key"]]),
         )
     return histories
 

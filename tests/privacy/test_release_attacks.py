@@ -220,7 +220,6 @@ def _shifted(pinned: dict[str, str]) -> tuple[dict[str, Any], dict[str, int]]:
     """One stay on every day of 400, of as many persons, shifted: released day by person, shifts."""
     keys = [f"p{number}" for number in range(DAYS)]
     days = [FIRST_DAY + dt.timedelta(days=number) for number in range(DAYS)]
-    # Everybody of the first and of the last day too: they are where the shift would show.
     stays = [
         {
             "stay_key": f"s-{key}",

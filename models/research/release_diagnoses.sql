@@ -1,5 +1,5 @@
--- One row per released ED stay and diagnosis group, as finely as enough others with the same history
--- share it.
+-- One row per released ED stay and diagnosis group, as finely as enough others with the same
+-- history share it.
 with histories as (
     select * from {{ ref('int_release__histories') }}
 ),

@@ -1,4 +1,5 @@
 -- One row per released ED stay: the first few of a released person, in bands.
+-- sqlfluff:indentation:template_blocks_indent:false
 with histories as (
     select * from {{ ref('int_release__histories') }}
 ),
@@ -39,7 +40,9 @@ final as (
                     and visits.stay_number = histories.stays_shown
                 )
                 then
-                    case when visits.outcome_code = 'hospital' then 'hospital' else 'home_or_other' end
+                    case
+                        when visits.outcome_code = 'hospital' then 'hospital' else 'home_or_other'
+                    end
             else 'withheld'
         end as disposition_code,
         visits.interval_band,

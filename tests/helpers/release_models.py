@@ -1,4 +1,4 @@
-"""The SQL of the research models, as dbt compiles it for a profile, run over tables of a test's own."""
+"""The SQL of the research models, as dbt compiles it for a profile, run over a test's tables."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ DIAGNOSES = {
     "chapter_name": pa.string(),
     "is_main": pa.bool_(),
 }
-# What a person is, in a test: sex, age band, and for each stay (interval, codes, outcome), the first
-# code being the main one. The chapter of a code is its first letter.
+# What a person is, in a test: sex, age band, and for each stay (interval, codes, outcome), the
+# first code being the main one. The chapter of a code is its first letter.
 Stay = tuple[str | None, tuple[str, ...], str]
 Person = tuple[str, str, tuple[Stay, ...]]
 

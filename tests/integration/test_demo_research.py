@@ -45,7 +45,7 @@ def release(
 
 
 def test_nobody_is_left_with_fewer_than_twenty(release: tuple[Path, dict[str, Path]]) -> None:
-    """Counted from the files by another program, person by person: the demo's own warts are in them."""
+    """Counted from the files by another program, person by person, with the demo's own warts."""
     for path in release[1].values():
         tables = {
             name: pl.read_parquet(path / f"release_{name}.parquet")

@@ -68,7 +68,7 @@ def gate(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> OpenGa
 
 
 def _take_all(patch: pytest.MonkeyPatch) -> None:
-    """The project's tables are made up: no snapshot is behind them, and everybody is in the sample."""
+    """The project's tables are made up, without a snapshot; everybody is in the sample."""
 
     def everybody(settings: Settings, profile: Profile, persons: list[str]) -> pa.Table:
         shifts = pa.array([0] * len(persons), pa.int32())

@@ -1,7 +1,7 @@
 """What attackers are left with, counted person by person: the slow and plain way.
 
-Written from the definitions (docs/adr/0028), not from the models: every person is compared with every
-other one.
+Written from the definitions (docs/adr/0028), not from the models: every person is compared with
+every other one.
 """
 
 from __future__ import annotations

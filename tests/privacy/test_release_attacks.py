@@ -1,7 +1,7 @@
 """Attacks on the histories of a release, as somebody would make them who holds the files.
 
-The models are run as dbt compiles them, over populations made up here; what an attacker is left with
-is counted by a second implementation, person against person.
+The models are run as dbt compiles them, over populations made up here; what an attacker is left
+with is counted by a second implementation, person against person.
 """
 
 from __future__ import annotations
@@ -61,8 +61,10 @@ def test_no_attacker_is_left_with_fewer_than_a_class(seed: int, profile: str) ->
             continue
         risk = found[attacker]
         assert risk["persons_count"] == len(sizes)
-        assert risk["smallest_class_size"] == min(sizes) >= (
-            3 if attacker == "other_release" else CLASS
+        assert (
+            risk["smallest_class_size"]
+            == min(sizes)
+            >= (3 if attacker == "other_release" else CLASS)
         )
         assert risk["small_class_persons_count"] == sum(size < 11 for size in sizes)
         assert risk["unique_persons_count"] == 0
@@ -87,7 +89,7 @@ def test_worked_histories() -> None:
 
 
 def test_somebody_who_knows_two_visits_of_a_frequent_attender() -> None:
-    """One woman came back after three days with B1. Among 60 who came once she is not to be found."""
+    """One woman came back after three days with B1. Among 60 who came once she is not found."""
     odd: Person = ("F", "18-29", ((None, ("A1",), "home"), ("1-3", ("B1",), "hospital")))
     persons = {
         **crowd(30, one_visit("A1"), "a"),
@@ -112,7 +114,7 @@ def test_a_rare_diagnosis_in_an_area_and_year() -> None:
 
 
 def test_a_class_that_shares_its_outcome_does_not_tell_it() -> None:
-    """All of a's class went to hospital, none of b's, of c's one: nothing is told. Of d's some did."""
+    """All of a's class went to hospital, none of b's, one of c's: nothing is told. Of d's some."""
     persons = {
         **crowd(25, one_visit("A1", "hospital"), "a"),
         **crowd(25, one_visit("B1"), "b"),

@@ -1,5 +1,5 @@
--- One row per ED stay that may be released and diagnosis group, the first few groups of a person: as
--- CCSR category where enough persons bear it, else as chapter, else as one pool.
+-- One row per ED stay that may be released and diagnosis group, the first few groups of a person:
+-- as CCSR category where enough persons bear it, else as chapter, else as one pool.
 with stays as (
     select * from {{ ref('int_release__stays') }}
 ),
@@ -45,7 +45,15 @@ capped as (
 ),
 
 kept as (
-    select borne.*
+    select
+        borne.stay_key,
+        borne.person_key,
+        borne.stay_number,
+        borne.ccsr_code,
+        borne.ccsr_name,
+        borne.chapter_code,
+        borne.chapter_name,
+        borne.is_main
     from borne
     inner join capped
         on

@@ -1,5 +1,6 @@
 -- One row per ED stay of a person of the sample. Where the profile shifts dates: without the stays
 -- whose day is known to everybody, and without those whose shifted day would tell the shift.
+-- sqlfluff:indentation:template_blocks_indent:false
 with stays as (
     select * from {{ ref('int_release__whole_stays') }}
 ),
@@ -54,7 +55,7 @@ final as (
     cross join observed_days
     where
         pinned.stay_key is null
-        -- Of a shifted day within these limits every shift is possible; of one outside, some are not.
+        -- Of a shifted day within these limits every shift is possible; of one outside it is not.
         and {{ shifted_date('stays.arrived_on', 'sampled.shift_days') }}
         >= {{ add_days('observed_days.first_on', release_setting('shift_days')) }}
         and {{ shifted_date('stays.arrived_on', 'sampled.shift_days') }}

@@ -1,7 +1,8 @@
 -- One row per released person: how much of the history is shown.
 --
--- Somebody who knows a person's attributes and intervals must not learn the diagnoses: where all who
--- share those have the same ones, none of them is shown any.
+-- Somebody who knows a person's attributes and intervals must not learn the diagnoses: where all
+-- who share those have the same ones, none of them is shown any.
+-- sqlfluff:indentation:template_blocks_indent:false
 with placements as (
     select * from {{ ref('int_release__placements') }}
     where level_number is not null
@@ -42,8 +43,9 @@ shown as (
 told as (
     select
         shown.person_key,
-        {{ string_agg_ordered("coalesce(visits.interval_band, 'first')", "#", "visits.stay_number") }}
-            as intervals,
+        {{ string_agg_ordered(
+            "coalesce(visits.interval_band, 'first')", "#", "visits.stay_number"
+        ) }} as intervals,
         {{ string_agg_ordered(
             "case shown.diagnoses_code"
             ~ " when 'every' then visits.every_codes"

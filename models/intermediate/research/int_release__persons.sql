@@ -1,5 +1,6 @@
--- One row per person with a stay that may be released: generalised attributes, before anybody looked
+-- One row per person with a stay that may be released: generalised attributes, before anybody saw
 -- how many persons share them.
+-- sqlfluff:indentation:template_blocks_indent:false
 with stays as (
     select * from {{ ref('int_release__stays') }}
     where stay_number = 1

@@ -1,5 +1,5 @@
--- One row per ED stay whose day is known to everybody who reads a newspaper or a calendar: a shifted
--- date of such a stay would tell the person's shift, and with it every other date.
+-- One row per ED stay whose day is known to everybody who reads a newspaper or a calendar: a
+-- shifted date of such a stay would tell the person's shift, and with it every other date.
 with stays as (
     select * from {{ ref('int_release__whole_stays') }}
 ),

@@ -1,5 +1,6 @@
 -- One row per person: the first level at which enough persons, of those no earlier level took, look
 -- the same. Null where there is none: that person is not released.
+-- sqlfluff:indentation:template_blocks_indent:false
 with signatures as (
     select * from {{ ref('int_release__signatures') }}
 ),

@@ -1,4 +1,5 @@
 -- One row per person with a stay that may be released: what each level would show of the history.
+-- sqlfluff:indentation:template_blocks_indent:false
 with persons as (
     select * from {{ ref('int_release__persons') }}
 ),

@@ -1,5 +1,5 @@
--- One row per ED stay and diagnosis group: the CCSR category, or the chapter where there is none. One
--- group of a stay is its main one, also where two registrations of it name one each.
+-- One row per ED stay and diagnosis group: the CCSR category, or the chapter where there is none.
+-- One group of a stay is its main one, also where two registrations of it name one each.
 with stays as (
     select * from {{ ref('int_release__whole_stays') }}
 ),

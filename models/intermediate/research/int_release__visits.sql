@@ -1,4 +1,5 @@
 -- One row per ED stay that may be released, in bands: what each step of generalisation may show.
+-- sqlfluff:indentation:template_blocks_indent:false
 with stays as (
     select * from {{ ref('int_release__stays') }}
 ),

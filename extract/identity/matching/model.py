@@ -14,7 +14,7 @@ from extract.identity.matching.standard import BLOCKS
 
 PRIOR = 1e-6
 # Logarithms to the base 2 of how many times likelier one person is than two.
-LINK_WEIGHT = 10.0
+LINK_WEIGHT = 9.0
 REVIEW_WEIGHT = 3.0
 
 
@@ -35,14 +35,17 @@ def _similar(left: str, right: str) -> str:
     )
 
 
+def _close(left: str, right: str) -> str:
+    return (
+        f"({_similar(left, right)} "
+        f"or (length({left}) >= 3 and starts_with({right}, {left})) "
+        f"or (length({right}) >= 3 and starts_with({left}, {right})))"
+    )
+
+
 GIVEN_SAME = "list_has_any(forms_l, forms_r)"
-GIVEN_CLOSE = (
-    f"({_similar('given_l', 'given_r')} "
-    "or (length(given_l) >= 3 and starts_with(given_r, given_l)) "
-    "or (length(given_r) >= 3 and starts_with(given_l, given_r)))"
-)
-GIVEN_AGREES = f"({GIVEN_SAME} or {GIVEN_CLOSE})"
-FAMILY_CLOSE = _similar("family_l", "family_r")
+GIVEN_AGREES = f"({GIVEN_SAME} or {_close('given_l', 'given_r')})"
+FAMILY_CLOSE = _close("family_l", "family_r")
 SWAPPED = (
     f"((list_contains(forms_l, family_r) or {_similar('given_l', 'family_r')}) "
     f"and (list_contains(forms_r, family_l) or {_similar('given_r', 'family_l')}))"

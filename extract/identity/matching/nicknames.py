@@ -16,8 +16,8 @@ alice: ali ally
 amanda: mandy
 andrew: andy drew
 angela: angie
-anna: ann anne annie nan nancy hannah
-anthony: tony antonio anton
+anna: ann anne annie nan nancy
+anthony: tony antonio anton antony
 barbara: barb babs barbie
 beatrice: bea trixie
 benjamin: ben benny benji

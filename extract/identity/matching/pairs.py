@@ -41,14 +41,17 @@ _JUDGED = f"""
     create temp table judged as
     with coded as (
         select p.node_l, p.node_r, round(p.match_weight, 6) as weight, {_LEVELS},
-            l.is_unnamed as is_unnamed_l, r.is_unnamed as is_unnamed_r, l.is_lent as is_lent
+            l.is_unnamed as is_unnamed_l, r.is_unnamed as is_unnamed_r, l.is_lent as is_lent,
+            l.given = r.given as is_given_equal
         {_SIDES.format(pairs="scored")}
     ), ruled as (
         select
             *,
             ({EXACT}) as is_exact,
             names in ('same', 'close', 'swapped', 'given_only') as has_given,
-            names in ('close', 'given_only') and health_number = 'differs' as may_be_twins
+            -- Anna and Hannah, Jon and John: one person with two cards, or two children.
+            health_number = 'differs' and not is_given_equal and names <> 'swapped'
+                as may_be_twins
         from coded
     )
     select

@@ -30,8 +30,8 @@ class Kin:
     @property
     def is_twin(self) -> Bools:
         """Whether a person is a twin, the head of the household included."""
-        second = self.kinship == TWIN
-        is_twin = second.copy()
+        second: Bools = self.kinship == TWIN
+        is_twin: Bools = second.copy()
         is_twin[self.head[second]] = True
         return is_twin
 

@@ -25,10 +25,10 @@ import pyarrow as pa
 
 from extract.contracts import TableContract
 from extract.identity.keyring import Keyring
-from extract.identity.version import BATCH_ROWS, NewVersion, Version, open_version
 from extract.identity.matching.decisions import Standing
 from extract.identity.matching.grouping import group_registrations
 from extract.identity.matching.standard import RAW_COLUMNS, load_batch, read_columns
+from extract.identity.version import BATCH_ROWS, NewVersion, Version, open_version
 from extract.lake import current_directory
 from extract.partitions import ParquetFile
 from governance.errors import VaultError
@@ -183,7 +183,8 @@ def link_registrations(
             "select count(*), count(distinct person_key), count(*) filter (person_key is null) "
             "from crosswalk semi join grouped using (source_name, registration_key)"
         ).fetchall()[0]
-    return Linked(*row, to_review=figures.to_review)
+    persons, unlinkable = int(row[1]), int(row[2])
+    return Linked(int(row[0]), persons, unlinkable, figures.to_review)
 
 
 def _load_previous(

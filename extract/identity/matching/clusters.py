@@ -105,9 +105,7 @@ def _joined(pairs: Iterable[Pair]) -> _Groups:
     return groups
 
 
-def _conflicts(
-    connection: duckdb.DuckDBPyConnection, chains: dict[int, list[int]]
-) -> list[Pair]:
+def _conflicts(connection: duckdb.DuckDBPyConnection, chains: dict[int, list[int]]) -> list[Pair]:
     """Return the pairs within a chain that contradict each other."""
     sizes = [len(nodes) for nodes in chains.values()]
     members = pa.table(

@@ -25,14 +25,6 @@ from governance.errors import MatchError, VaultError
 from governance.files import write_whole
 
 DECISIONS = "decisions.jsonl"
-REASONS = (
-    "same_person_confirmed",
-    "different_persons_confirmed",
-    "registration_error",
-    "record_mix_up",
-    "patient_request",
-    "decided_in_error",
-)
 Action = Literal["merge", "unmerge", "undo"]
 Registration = tuple[str, str]
 
@@ -206,7 +198,11 @@ def _check_end(body: dict[str, Any], sealed: Sequence[str], keyring: Keyring) ->
     signature = str(body.pop("signature"))
     expected = keyring.sign(str(body["data_key_id"]), body)
     is_signed = hmac.compare_digest(signature.encode(), expected.encode())
-    if not is_signed or body["count"] != len(sealed) or body["sha256"] != _digest("\n".join(sealed)):
+    if (
+        not is_signed
+        or body["count"] != len(sealed)
+        or body["sha256"] != _digest("\n".join(sealed))
+    ):
         raise ValueError("the end does not fit")
 
 

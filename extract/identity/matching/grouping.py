@@ -119,9 +119,7 @@ def group_registrations(
         score(connection)
     else:
         join_by_number(connection)
-    decided = Decided(
-        _nodes(connection, standing.joined), _nodes(connection, standing.parted)
-    )
+    decided = Decided(_nodes(connection, standing.joined), _nodes(connection, standing.parted))
     cluster(connection, decided, with_conflicts=is_probabilistic)
     named = {node for pair in decided.joined for node in pair}
     _values(connection, "decided_nodes", "node bigint", [(node,) for node in sorted(named)])
@@ -192,9 +190,7 @@ def _values(
         connection.unregister("given_rows")
 
 
-def _write_review(
-    connection: duckdb.DuckDBPyConnection, review: Path, *, with_levels: bool
-) -> int:
+def _write_review(connection: duckdb.DuckDBPyConnection, review: Path, *, with_levels: bool) -> int:
     """Write the review list, by tokens; it holds no identifier."""
     levels = [f"j.{n}" if with_levels else f"'missing' as {n}" for n in COMPARISONS]
     found = connection.execute(_UNDECIDED.format(levels=", ".join(levels)))

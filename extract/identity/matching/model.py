@@ -61,8 +61,8 @@ BIRTH_TWO_PARTS = (
     "+ (day(birth_l) = day(birth_r))::int = 2)"
 )
 
-# What no cluster may hold, however its members are chained: two given names that do not go together,
-# two birth dates or two numbers that no typing error explains.
+# What no cluster may hold, however its members are chained: two given names that do not go
+# together, two birth dates or two numbers that no typing error explains.
 CONFLICT = f"""
     given_l is not null and given_r is not null
         and not ({GIVEN_AGREES} or coalesce({SWAPPED}, false))

@@ -287,7 +287,7 @@ lists = {"icd10cm": pa.table({"code": ["I214"]})}
 snapshot.reference_table_apart = lambda name: lists[name]
 snapshot.reference_versions = dict
 point, count = sys.argv[2], int(sys.argv[3])
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 def progress(_):
     global count

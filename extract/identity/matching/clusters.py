@@ -117,7 +117,16 @@ def _conflicts(connection: duckdb.DuckDBPyConnection, chains: dict[int, list[int
     sides = ", ".join(
         f"{side}.{name} as {name}_{side}"
         for side in "lr"
-        for name in ("node", "given", "family", "forms", "birth", "birth_text", "number")
+        for name in (
+            "node",
+            "given",
+            "family",
+            "forms",
+            "family_forms",
+            "birth",
+            "birth_text",
+            "number",
+        )
     )
     connection.register("members", members)
     rows = connection.execute(
@@ -142,13 +151,27 @@ def _joined_without(
     """Join the pairs in their order, but no two groups between which something stands."""
     groups = _joined(decided.joined)
     against: dict[int, set[int]] = defaultdict(set)
-    for left, right in [*conflicts, *decided.parted]:
+    _set_against(groups, against, decided.parted)
+    # Who is surely one of those whom a steward has joined belongs to them: what speaks against it
+    # is what the steward has overruled.
+    named = {node for pair in decided.joined for node in pair}
+    sure = [pair for pair, exact in edges if exact and not named.isdisjoint(pair)]
+    _join(groups, against, sure)
+    _set_against(groups, against, conflicts)
+    _join(groups, against, (pair for pair, _ in edges))
+    return groups
+
+
+def _set_against(groups: _Groups, against: dict[int, set[int]], pairs: Sequence[Pair]) -> None:
+    for left, right in pairs:
         one, other = groups.find(left), groups.find(right)
-        # Between registrations that a steward has joined nothing else counts.
         if one != other:
             against[one].add(other)
             against[other].add(one)
-    for (left, right), _ in edges:
+
+
+def _join(groups: _Groups, against: dict[int, set[int]], pairs: Iterable[Pair]) -> None:
+    for left, right in pairs:
         one, other = groups.find(left), groups.find(right)
         if one == other or other in against[one]:
             continue
@@ -158,4 +181,3 @@ def _joined_without(
             against[third].discard(gone)
             against[third].add(kept)
             against[kept].add(third)
-    return groups

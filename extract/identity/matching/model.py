@@ -15,7 +15,7 @@ from extract.identity.matching.standard import BLOCKS
 PRIOR = 1e-6
 # Logarithms to the base 2 of how many times likelier one person is than two.
 LINK_WEIGHT = 9.0
-REVIEW_WEIGHT = 3.0
+REVIEW_WEIGHT = 2.0
 
 
 class Level(NamedTuple):
@@ -47,8 +47,8 @@ GIVEN_SAME = "list_has_any(forms_l, forms_r)"
 GIVEN_AGREES = f"({GIVEN_SAME} or {_close('given_l', 'given_r')})"
 FAMILY_CLOSE = _close("family_l", "family_r")
 SWAPPED = (
-    f"((list_contains(forms_l, family_r) or {_similar('given_l', 'family_r')}) "
-    f"and (list_contains(forms_r, family_l) or {_similar('given_r', 'family_l')}))"
+    f"((list_has_any(forms_l, family_forms_r) or {_similar('given_l', 'family_r')}) "
+    f"and (list_has_any(family_forms_l, forms_r) or {_similar('family_l', 'given_r')}))"
 )
 BIRTH_TYPED = (
     "(damerau_levenshtein(birth_text_l, birth_text_r) <= 1 "

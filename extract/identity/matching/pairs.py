@@ -18,7 +18,7 @@ from extract.identity.matching.standard import BLOCKS
 from governance.errors import VaultError
 
 _SPLINK_COLUMNS = (
-    "node, number, birth, birth_text, given, family, forms, phone, address, postal, "
+    "node, number, birth, birth_text, given, family, forms, family_forms, phone, address, postal, "
     + ", ".join(f"block_{name}" for name in BLOCKS)
 )
 # The two sides of a pair with everything that a rule looks at.

@@ -95,9 +95,13 @@ _NODES = f"""
             coalesce(number is not null and is_lent, false) as is_lent
         from counted
     ), named as (
-        select k.*, list_sort(list_distinct(list_append(coalesce(f.names, []), k.given))) as forms
+        select
+            k.*,
+            list_sort(list_distinct(list_append(coalesce(g.names, []), k.given))) as forms,
+            list_append(coalesce(f.names, []), k.family) as family_forms
         from kept as k
-        left join nicknames as f on k.given = f.form
+        left join nicknames as g on k.given = g.form
+        left join nicknames as f on k.family = f.form
     ), keyed as (
         select
             *,
@@ -115,7 +119,8 @@ _NODES = f"""
         hash(both_names, year(birth)) as raw_names_year,
         hash(both_names, month(birth), day(birth)) as raw_names_day,
         hash(both_names, postal) as raw_names_postal,
-        hash(phone, given[1]) as raw_phone_given
+        hash(phone, given[1]) as raw_phone_given,
+        hash(phone, birth) as raw_phone_birth
     from keyed
 """
 # What a block's hash is made of: a hash of nothing is a number like any other.
@@ -128,6 +133,7 @@ BLOCKS = {
     "names_day": "birth is not null and given is not null and family is not null",
     "names_postal": "postal is not null and given is not null and family is not null",
     "phone_given": "phone is not null and given is not null",
+    "phone_birth": "phone is not null and birth is not null",
 }
 
 

@@ -158,7 +158,12 @@ def link_registrations(
         connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("set threads = 2")
         connection.execute("set temp_directory = $1", [str(spill)])
-        for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
+        # A progress bar is drawn on a long night alone, in the middle of what the command says.
+        for setting in (
+            "autoinstall_known_extensions",
+            "autoload_known_extensions",
+            "enable_progress_bar",
+        ):
             connection.execute(f"set {setting} = false")
         connection.execute(f"create temp table registrations ({RAW_COLUMNS})")
         for table in tables:

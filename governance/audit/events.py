@@ -167,6 +167,13 @@ EVENTS: Mapping[str, Event] = {
         },
         required=("action", "reason", "number"),
     ),
+    "release_closed": Event(
+        {
+            "reason": one_of("destroyed", "never_sent", "returned", "synthetic"),
+            "manifest_sha256": DIGEST,
+        },
+        required=("reason", "manifest_sha256"),
+    ),
     "rotate_key": Event({}),
     "rotate_tokens": Event({}),
     # What the honest broker writes before it answers.

@@ -11,6 +11,7 @@ import pytest
 
 from extract import snapshot
 from extract.identity.tokens import Tokeniser, load_or_create_key
+from extract.rotation import rotate_tokens
 from extract.snapshot import take_snapshot
 from governance.errors import MatchError
 from governance.settings import Settings
@@ -133,3 +134,17 @@ def test_a_person_is_no_registration(network: Settings) -> None:
         decide(network, "merge", (person, person), "same_person_confirmed")
     with pytest.raises(MatchError, match="20 hexadecimal digits"):
         decide(network, "merge", ("Rose Abernathy", person), "same_person_confirmed")
+
+
+def test_decisions_outlive_a_rotation_of_tokens(network: Settings) -> None:
+    """After the first test: patients 1 and 2 are one person, by tokens that nobody has seen."""
+    before = lake.person_map(network)
+    rotate_tokens(network)
+    take_snapshot(network)
+    after = lake.person_map(network)
+    assert not set(before["patient_id"]) & set(after["patient_id"])
+    assert sorted(before["person_key"].drop_nulls()) == sorted(after["person_key"].drop_nulls())
+    named = list_decisions(network)[0].split("  ")[5].split()
+    assert set(named) < set(after["patient_id"])
+    with pytest.raises(MatchError, match="No registration of the current snapshot"):
+        decide(network, "unmerge", _tokens(network, 1, 2), "registration_error")

@@ -60,10 +60,7 @@ from extract.sources.open import open_source
 from extract.zones import QUARANTINE, explained, installation_keys, locked, new_id, sweep
 from governance.audit.events import about
 from governance.audit.log import audited
-from governance.errors import (
-    SettingsError,
-    SourceError,
-)
+from governance.errors import SettingsError, SourceError
 from governance.files import sync
 from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
 
@@ -322,10 +319,7 @@ class _Run:
         )
         sync(self.lake / path)
         self.files[path] = describe_file(self.lake / path)
-        self.progress(
-            f"persons: {people.registrations:,} registrations are {people.persons:,} persons, "
-            f"{people.unlinkable:,} cannot be linked, {people.to_review:,} pairs are to be reviewed"
-        )
+        self.progress(f"persons: {people}")
         return people
 
     def _write_token_map(self) -> None:

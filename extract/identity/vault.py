@@ -96,6 +96,12 @@ class Linked:
     unlinkable: int
     to_review: int = 0
 
+    def __str__(self) -> str:
+        return (
+            f"{self.registrations:,} registrations are {self.persons:,} persons, "
+            f"{self.unlinkable:,} cannot be linked, {self.to_review:,} pairs are to be reviewed"
+        )
+
 
 def current_version(vault: Path) -> Path | None:
     """Return the version in force, or None before the first."""

@@ -21,6 +21,7 @@ import click
 
 from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
+from ops.cli_match import match
 from ops.serve import DEFAULT_PORT, serve
 
 
@@ -314,6 +315,9 @@ def check(write_docs: bool) -> None:
 
     with _stage("Lineage of the operational, published and release columns") as outcome:
         outcome.append(check_privacy(write_docs=write_docs))
+
+
+main.add_command(match)
 
 
 def _nightly(settings: Settings, *, first: int, of: int) -> None:

@@ -31,6 +31,14 @@ PUBLIC_KEY = "public_key"
 
 # Why an identity may be asked for, and what for; the purposes are codes of HL7's PurposeOfUse.
 REASONS = ("consent_withdrawn", "court_order", "data_error", "patient_safety", "recontact_agreed")
+MATCH_REASONS = (
+    "same_person_confirmed",
+    "different_persons_confirmed",
+    "registration_error",
+    "record_mix_up",
+    "patient_request",
+    "decided_in_error",
+)
 PURPOSES = ("ETREAT", "HLEGAL", "HOPERAT", "HRESCH", "HSYSADMIN", "PATRQT", "PUBHLTH", "TREAT")
 ROLES = ("data_steward", "honest_broker", "operator", "quality_team", "researcher")
 
@@ -149,6 +157,22 @@ EVENTS: Mapping[str, Event] = {
             "rows": ROWS,
             "manifest_sha256": DIGEST,
         }
+    ),
+    # Its registrations stand in the vault's own record, under the same number.
+    "match_decision": Event(
+        {
+            "action": one_of("merge", "unmerge", "undo"),
+            "reason": one_of(*MATCH_REASONS),
+            "number": COUNT,
+        },
+        required=("action", "reason", "number"),
+    ),
+    "release_closed": Event(
+        {
+            "reason": one_of("destroyed", "never_sent", "returned", "synthetic"),
+            "manifest_sha256": DIGEST,
+        },
+        required=("reason", "manifest_sha256"),
     ),
     "rotate_key": Event({}),
     "rotate_tokens": Event({}),

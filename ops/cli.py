@@ -6,6 +6,7 @@ code 1; a traceback means a defect.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ import click
 
 from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
+from ops.cli_ledger import add_ledger
 from ops.cli_match import match
 from ops.serve import DEFAULT_PORT, serve
 
@@ -131,7 +133,7 @@ def demo(
     settings = load_settings(directory)
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
-        outcome.append(_release(settings, "open"))
+        outcome.append(_release_of_demo(settings))
     click.echo(f"All data are in {directory}.")
     if serve_pages:
         _serve(settings, port)
@@ -231,11 +233,24 @@ def publish(home: Path | None) -> None:
     "--profile", default="open", show_default=True, help="open, safe_harbor_fields or limited."
 )
 @click.option("--agreement", help="The data use agreement of a limited release: DUA-2026-0017.")
-def release(home: Path | None, name: str, profile: str, agreement: str | None) -> None:
+@click.option(
+    "--recipient", default="everybody", show_default=True, help="Code of who is given it."
+)
+def release(
+    home: Path | None, name: str, profile: str, agreement: str | None, recipient: str
+) -> None:
     """Write the research files of a release, whole or not at all."""
+    from ops.release import write_release  # noqa: PLC0415
+
     settings = load_settings(home)
     with _stage(f"Release {name}") as outcome:
-        outcome.append(_release(settings, name, profile, agreement))
+        report = write_release(
+            settings, name, profile=profile, agreement=agreement, recipient=recipient
+        )
+        outcome.append(str(report))
+
+
+add_ledger(main, _home_option)
 
 
 @main.group()
@@ -347,12 +362,16 @@ def _publish(settings: Settings) -> str:
     return str(publish_build(settings))
 
 
-def _release(
-    settings: Settings, name: str, profile: str = "open", agreement: str | None = None
-) -> str:
+def _release_of_demo(settings: Settings) -> str:
+    """Write the open release of a synthetic network, in place of one that an earlier demo wrote."""
     from ops.release import write_release  # noqa: PLC0415
+    from ops.release_ledger import ReleaseLedger, close_release  # noqa: PLC0415
 
-    return str(write_release(settings, name, profile=profile, agreement=agreement))
+    for entry in ReleaseLedger(settings).entries:
+        if not entry.closed_reason:
+            close_release(settings, entry.release, "synthetic")
+    shutil.rmtree(settings.release / "open", ignore_errors=True)
+    return str(write_release(settings, "open"))
 
 
 def _serve(settings: Settings, port: int) -> None:

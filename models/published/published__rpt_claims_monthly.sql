@@ -3,9 +3,16 @@
 -- Amounts stand and fall with the counts they belong to: the billed amount of three claims is a
 -- small cell as much as the three, and so is what is left when the answered charges are taken off
 -- the billed ones. What was paid is counted by the claims on which something was.
+--
+-- A month that has not run out is hidden: of one night's payments and the next's, the difference is
+-- what a few claims were paid. A row without a month never closes.
 {{ config(alias='rpt_claims_monthly') }}
 with claims as (
     select * from {{ ref('rpt_claims_monthly') }}
+),
+
+snapshots as (
+    select * from {{ ref('rpt_snapshot') }}
 ),
 
 answered_claims as (
@@ -30,9 +37,12 @@ rows_flagged as (
         answered_claims.shared_count,
         answered_claims.uncovered_allowed_count,
         answered_claims.uncovered_paid_count,
-        {{ is_small_count('claims.claims_count') }}
+        not {{ has_run_out('claims.month_on', 'snapshots.data_through_at') }} as is_open,
+        not {{ has_run_out('claims.month_on', 'snapshots.data_through_at') }}
+        or {{ is_small_count('claims.claims_count') }}
         or (claims.member_months_count > 0 and claims.member_months_count < 11) as is_suppressed
     from claims
+    cross join snapshots
     left join answered_claims
         on
             claims.payer_key is not distinct from answered_claims.payer_key
@@ -78,6 +88,7 @@ protected as (
 final as (
     select
         payer_key,
+        {{ suppression_code('is_open', 'is_suppressed') }} as suppression_code,
         {{ suppress('claims_count', 'is_suppressed') }} as claims_count,
         {{ suppress('adjudicated_claims_count', 'is_denial_suppressed') }}
             as adjudicated_claims_count,

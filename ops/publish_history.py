@@ -150,6 +150,24 @@ def merge_history(con: duckdb.DuckDBPyConnection, past: Past, published_at: dt.d
             con.execute("detach past")
 
 
+def may_revise(
+    half_years: Sequence[Figures],
+    past_months: Sequence[Figures],
+    past_half_years: Sequence[Figures],
+) -> bool:
+    """Tell whether a half-year has been closed since the last publication.
+
+    Args:
+        half_years: those of the new build.
+        past_months: the months shown before.
+        past_half_years: the half-years shown before.
+    """
+    closed, closed_before = latest_closed(half_years), latest_closed(past_half_years)
+    if closed is None or not past_months:
+        return False
+    return closed_before is None or closed > closed_before
+
+
 def _has_history(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     found = con.execute(
         "select 1 from duckdb_tables() where database_name = 'past' and schema_name = 'history' "
@@ -167,12 +185,7 @@ def _merge_ed_returns(
         _read(con, "past.history", *which) if _has_history(con, which[0]) else []
         for which in (MONTHLY, HALF_YEARLY)
     ]
-    closed, closed_before = latest_closed(builds[1]), latest_closed(pasts[1])
-    shown = freeze(
-        *builds,
-        *pasts,
-        may_revise=closed is not None and closed_before is not None and closed > closed_before,
-    )
+    shown = freeze(*builds, *pasts, may_revise=may_revise(builds[1], *pasts))
     rows, new = [shown.months, shown.half_years], [shown.new_months, shown.new_half_years]
     if past.is_lost:
         rows = [[_withheld(row) for row in table] for table in rows]

@@ -25,7 +25,6 @@ def render() -> None:
     with left:
         payer = st.selectbox("Payer", list(payers), format_func=lambda key: str(payers[key]))
     rows = [_with_rates(row) for row in _since_first_claim(queries.claims_monthly(view, payer))]
-    rows = [row for row in rows if row["suppression_code"] != "open_period"]
     if not rows:
         st.info("No month of this payer has run out yet; the newest are shown 90 days later.")
         return

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 SMALLEST_CHANGE = 11
+JULY = 7
 OPEN = "open_period"
 FROZEN = "frozen_period"
 
@@ -79,7 +80,7 @@ class Shown:
 
 def half_year_of(month: dt.date) -> dt.date:
     """Return the first day of the half-year of a month."""
-    return month.replace(month=1 if month.month < 7 else 7, day=1)
+    return month.replace(month=1 if month.month < JULY else JULY, day=1)
 
 
 def latest_closed(rows: Iterable[Figures]) -> dt.date | None:
@@ -203,9 +204,7 @@ def _chosen(new: Block, past: Versions, *, is_revised: bool) -> Block:
 def _frozen(new: Block, old: Block) -> Block:
     """Return the measures of a new build with the figures that were published of them."""
     return {
-        code: old[code]
-        if code in old and old[code].definition == row.definition
-        else row.hidden()
+        code: old[code] if code in old and old[code].definition == row.definition else row.hidden()
         for code, row in new.items()
     }
 

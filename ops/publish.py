@@ -220,8 +220,8 @@ def _publish(
             raise
     say(f"{len(written)} files written")
     # The network's first: what anybody may have read is then in the history of the next one.
-    for hospital in zones:
-        _switch(written[hospital])
+    for zone in written.values():
+        _switch(zone)
     for zone in zones.values():
         _prune(zone)
     return PublishReport(

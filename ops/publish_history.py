@@ -18,9 +18,8 @@ import duckdb
 import pyarrow as pa
 
 from extract.lake import sha256_of
-from governance.audit.events import current_account
-from governance.audit.verify import read_logs
-from governance.errors import AuditError, PublicationError
+from governance.audit.verify import read_own_log
+from governance.errors import PublicationError
 from governance.settings import Settings
 from ops.frozen_cells import FROZEN, OPEN, Figures, freeze, latest_closed
 
@@ -81,50 +80,67 @@ def find_past(settings: Settings, *, is_lost: bool) -> Past:
     digest = sha256_of(file) if file else None
     last = _last_digest(settings)
     if is_lost:
-        if last is None or (file is not None and last in (digest, *_digests(file))):
+        kept = [] if file is None or not _keeps_history(file) else [digest, *_digests(file)]
+        if last is None or last in kept:
             raise PublicationError(
                 "Nothing was published: the last publication is not lost; publish without "
                 "--history-lost."
             )
         return Past(None, None, is_lost=True)
-    if settings.is_synthetic and file is None:
+    if settings.is_synthetic and (file is None or not _keeps_history(file)):
         return Past(None, None)  # Made-up persons: nothing was shown of anybody.
-    if file is None and last is not None:
+    _refuse_unless_last(current, file, digest, last)
+    return Past(file, digest)
+
+
+def _refuse_unless_last(
+    current: Path, file: Path | None, digest: str | None, last: str | None
+) -> None:
+    if file is None:
+        if last is None:
+            return
         raise PublicationError(
             f"Nothing was published: {current} is missing, and what has been published so far "
             f"with it (SHA-256 {last}): {WAY_OUT}."
         )
-    if file is not None and last not in (None, digest, *_digests(file)):
+    if not _keeps_history(file):
+        raise PublicationError(
+            f"Nothing was published: {file} is of a version that did not keep what it had "
+            f"published: publish with --history-lost, which shows no period closed "
+            "before today."
+        )
+    if last not in (None, digest, *_digests(file)):
         raise PublicationError(
             f"Nothing was published: {file} is not the last publication (SHA-256 {last}), and "
             f"what was shown since would be forgotten: {WAY_OUT}."
         )
-    return Past(file, digest)
 
 
 def _last_digest(settings: Settings) -> str | None:
-    try:
-        logs = read_logs(settings)
-    except AuditError:
-        return None
-    done = [
-        (entry.at, str(entry.parameters["network_sha256"]))
-        for log in logs
-        for entry in log.entries
-        if entry.event == "publish" and "network_sha256" in entry.parameters
-    ]
-    return max(done, default=(None, None))[1]
+    # The publication that asks has written its beginning already: there is a log.
+    found = None
+    for entry in read_own_log(settings).entries:
+        if entry.event == "publish":
+            found = entry.parameters.get("network_sha256", found)
+    return None if found is None else str(found)
+
+
+def _keeps_history(file: Path) -> bool:
+    with duckdb.connect(str(file), read_only=True) as con:
+        rows = con.execute(
+            "select 1 from duckdb_tables() where schema_name = 'history' "
+            "and table_name = 'publications'"
+        ).fetchall()
+    return bool(rows)
 
 
 def _digests(file: Path) -> list[str]:
+    """Return the digests of all publications that a file builds upon."""
+    if not _keeps_history(file):
+        return []
     with duckdb.connect(str(file), read_only=True) as con:
-        rows = con.execute(
-            "select table_name from duckdb_tables() where schema_name = 'history'"
-        ).fetchall()
-        if ("publications",) not in rows:
-            return []
         found = con.execute("select network_sha256 from history.publications").fetchall()
-    return [str(row[0]) for row in found if row[0] is not None]
+    return [str(row[0]) for row in found]
 
 
 def merge_history(con: duckdb.DuckDBPyConnection, past: Past, published_at: dt.datetime) -> None:
@@ -190,9 +206,7 @@ def _merge_ed_returns(
     if past.is_lost:
         rows = [[_withheld(row) for row in table] for table in rows]
         new = [[_withheld(row) for row in table] for table in new]
-    for which, table, of_past, unseen in zip(
-        (MONTHLY, HALF_YEARLY), rows, pasts, new, strict=True
-    ):
+    for which, table, of_past, unseen in zip((MONTHLY, HALF_YEARLY), rows, pasts, new, strict=True):
         _write(con, f"{FRESH}.{which[0]}", which[1], table, is_history=False)
         stamped = [*of_past, *unseen]
         _write(con, f"{HISTORY}.{which[0]}", which[1], stamped, published_at)

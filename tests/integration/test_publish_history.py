@@ -195,6 +195,16 @@ def test_a_changed_publication_is_refused(settings: Settings) -> None:
         publish(settings)
 
 
+def test_a_publication_that_kept_no_history_is_not_built_upon(settings: Settings) -> None:
+    with duckdb.connect(str(current(settings).resolve())) as con:
+        con.execute("drop schema history cascade")
+    with pytest.raises(PublicationError, match="did not keep what it had published"):
+        publish(settings)
+    publish(settings, is_history_lost=True)
+    hidden = "select count(numerator_count) from rpt_ed_returns_monthly"
+    assert query(current(settings), hidden) == [(0,)]
+
+
 def test_a_publication_killed_between_its_links_is_built_upon(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,13 +65,18 @@ def _some(rng: np.random.Generator, few: int = 11) -> int:
 
 def _claims(rng: np.random.Generator, payer: str, month: dt.date) -> list[dict[str, Any]]:
     rows = []
-    for state, number in (("open", _some(rng)), ("denied", _some(rng)), ("paid", _some(rng) + 12)):
+    is_hard = rng.random() < 0.5
+    # Claims may be allowed and left to the patient alone.
+    unpaid = float(rng.choice([0, 0.5]))
+    numbers = {"open": _some(rng), "denied": _some(rng), "paid": _some(rng)}
+    if not is_hard:
+        numbers["paid"] += 80
+    for state, number in numbers.items():
         uncovered = min(number, _some(rng))
         for at in range(number):
             billed = int(rng.integers(100, 900))
             allowed = int(rng.integers(50, billed)) if state == "paid" else 0
-            # Some claims are allowed and left to the patient alone.
-            paid = 0 if rng.random() < 0.2 else int(rng.integers(0, allowed + 1))
+            paid = 0 if not allowed or rng.random() < unpaid else int(rng.integers(1, allowed))
             rows.append(
                 {
                     "payer_key": payer,

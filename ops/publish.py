@@ -42,8 +42,8 @@ from ops.publish_history import (
     HISTORY,
     MONTHLY,
     Past,
-    find_past,
     merge_history,
+    past_publication,
 )
 
 # The allow-list of what every signed-in reader may open; all of it from the schema `published`.
@@ -176,8 +176,8 @@ def publish(
         ) as action,
     ):
         try:
-            past = find_past(settings, is_lost=is_history_lost)
-            report = _publish(settings, record, past, started, say)
+            with past_publication(settings, is_lost=is_history_lost) as past:
+                report = _publish(settings, record, past, started, say)
         except (OSError, duckdb.Error) as error:
             raise PublicationError(
                 f"Nothing was published, the previous publication in {settings.published} stays: "

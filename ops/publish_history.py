@@ -10,7 +10,9 @@ it: a publication that does not extend the last one is refused.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +57,7 @@ class Past:
     """The last publication.
 
     Attributes:
-        file: the network file, or None before the first publication.
+        file: a copy of the network file, or None before the first publication.
         sha256: its digest.
         is_lost: there have been others, and none of them is left.
     """
@@ -65,8 +67,9 @@ class Past:
     is_lost: bool = False
 
 
-def find_past(settings: Settings, *, is_lost: bool) -> Past:
-    """Return the last publication, or refuse where it is not the last one.
+@contextmanager
+def past_publication(settings: Settings, *, is_lost: bool) -> Iterator[Past]:
+    """Give the last publication, or refuse where it is not the last one.
 
     Args:
         settings: the installation.
@@ -76,7 +79,16 @@ def find_past(settings: Settings, *, is_lost: bool) -> Past:
         PublicationError: the file that the audit log names is missing, or is another one.
     """
     current = settings.published / "current.duckdb"
-    file = current.resolve() if current.is_file() else None
+    copy = settings.published / ".past"
+    try:
+        # A reader in this process may hold the file itself open, locked down as it must be.
+        file = Path(shutil.copyfile(current, copy)) if current.is_file() else None
+        yield _checked(settings, current, file, is_lost=is_lost)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _checked(settings: Settings, current: Path, file: Path | None, *, is_lost: bool) -> Past:
     digest = sha256_of(file) if file else None
     last = _last_digest(settings)
     if is_lost:
@@ -105,13 +117,13 @@ def _refuse_unless_last(
         )
     if not _keeps_history(file):
         raise PublicationError(
-            f"Nothing was published: {file} is of a version that did not keep what it had "
+            f"Nothing was published: {current} is of a version that did not keep what it had "
             f"published: publish with --history-lost, which shows no period closed "
             "before today."
         )
     if last not in (None, digest, *_digests(file)):
         raise PublicationError(
-            f"Nothing was published: {file} is not the last publication (SHA-256 {last}), and "
+            f"Nothing was published: {current} is not the last publication (SHA-256 {last}), and "
             f"what was shown since would be forgotten: {WAY_OUT}."
         )
 

@@ -20,6 +20,7 @@ SETTINGS_FILE = "scutari.toml"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 SourceKind = Literal["sqlite", "postgresql"]
+MatchingMethod = Literal["probabilistic", "deterministic"]
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -78,6 +79,19 @@ class KeySettings:
 
 
 @dataclass(frozen=True)
+class EncryptionSettings:
+    """How the warehouse file is encrypted.
+
+    Attributes:
+        key_file: 32 random bytes for the account that builds; made by the first build.
+        httpfs: DuckDB's extension file; None where it is installed in DuckDB's own directory.
+    """
+
+    key_file: Path
+    httpfs: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """One installation: its home directory, its zones and its sources."""
 
@@ -85,6 +99,8 @@ class Settings:
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     is_synthetic: bool = False
     keys: KeySettings = field(default_factory=KeySettings)
+    matching: MatchingMethod = "probabilistic"
+    encryption: EncryptionSettings | None = None
 
     @property
     def lake(self) -> Path:
@@ -153,7 +169,7 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    unknown = set(raw) - {"synthetic", "sources", "vault"}
+    unknown = set(raw) - {"synthetic", "sources", "vault", "warehouse", "matching"}
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -167,7 +183,21 @@ def load_settings(home: Path | None = None) -> Settings:
         sources={name: _source(home, name, body) for name, body in tables.items()},
         is_synthetic=is_synthetic,
         keys=_keys(home, raw.get("vault", {})),
+        matching=_matching(home, raw.get("matching", {})),
+        encryption=_encryption(home, raw.get("warehouse")),
     )
+
+
+def _matching(home: Path, body: object) -> MatchingMethod:
+    method = body.get("method", "probabilistic") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or set(body) - {"method"}:
+        raise SettingsError(f"[matching] in {home / SETTINGS_FILE} has one setting: method.")
+    if method not in ("probabilistic", "deterministic"):
+        raise SettingsError(
+            f'[matching] in {home / SETTINGS_FILE} needs method = "probabilistic" or '
+            '"deterministic".'
+        )
+    return "deterministic" if method == "deterministic" else "probabilistic"
 
 
 def _keys(home: Path, body: object) -> KeySettings:
@@ -192,6 +222,26 @@ def _keys(home: Path, body: object) -> KeySettings:
         directory=home / body["key_directory"] if "key_directory" in body else None,
         provider=body.get("key_provider"),
         options=dict(options),
+    )
+
+
+def _encryption(home: Path, body: object) -> EncryptionSettings | None:
+    if body is None:
+        return None
+    where = f"[warehouse] in {home / SETTINGS_FILE}"
+    if not isinstance(body, dict):
+        raise SettingsError(f"{where} must be a table of settings.")
+    unknown = set(body) - {"key_file", "httpfs"}
+    if unknown:
+        raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}.")
+    for setting, value in body.items():
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{where}: {setting} must be a text in quotes.")
+    if "key_file" not in body:
+        raise SettingsError(f"{where} needs key_file, the file that the warehouse's key is in.")
+    return EncryptionSettings(
+        key_file=home / body["key_file"],
+        httpfs=home / body["httpfs"] if "httpfs" in body else None,
     )
 
 

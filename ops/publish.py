@@ -36,6 +36,7 @@ from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import BuildRecord, read_record
 from ops.derived import Cell, funnel_tables, own_funnel_table, xmr_table
+from ops.encryption import attach_warehouse
 from ops.publish_history import (
     FRESH,
     HALF_YEARLY,
@@ -202,7 +203,7 @@ def _publish(
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
         con.execute("set timezone = 'UTC'")
         con.execute("set temp_directory = $1", [str(settings.restricted / "spill")])
-        con.execute(f"attach {_quoted(settings.warehouse)} as warehouse (read_only)")
+        attach_warehouse(con, settings)
         _check_gate(con, record)
         hospitals = _hospital_keys(con)
         zones: dict[str | None, Path] = {None: settings.published}

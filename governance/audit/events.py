@@ -31,6 +31,14 @@ PUBLIC_KEY = "public_key"
 
 # Why an identity may be asked for, and what for; the purposes are codes of HL7's PurposeOfUse.
 REASONS = ("consent_withdrawn", "court_order", "data_error", "patient_safety", "recontact_agreed")
+MATCH_REASONS = (
+    "same_person_confirmed",
+    "different_persons_confirmed",
+    "registration_error",
+    "record_mix_up",
+    "patient_request",
+    "decided_in_error",
+)
 PURPOSES = ("ETREAT", "HLEGAL", "HOPERAT", "HRESCH", "HSYSADMIN", "PATRQT", "PUBHLTH", "TREAT")
 ROLES = ("data_steward", "honest_broker", "operator", "quality_team", "researcher")
 
@@ -116,7 +124,7 @@ ROWS = Kind("a number of rows with two significant digits", _is_rows)
 SNAPSHOT_ID = Kind("a snapshot id", _is_snapshot)
 HOSPITAL = Kind("the code of a hospital that has a zone here", _is_hospital)
 ACCOUNT = Kind("an account of this machine", _is_account)
-TOKEN = _matching("a token of 20 hexadecimal digits", r"a[0-9a-f]{19}")
+TOKEN = _matching("a token of 20 hexadecimal digits", r"[0-9a-f]{20}")
 DIGEST = _matching("64 hexadecimal digits", r"[0-9a-f]{64}")
 
 EVENTS: Mapping[str, Event] = {
@@ -133,7 +141,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "build": Event(
         {
-            "target": one_of("duckdb", "spark", "other"),
+            "target": one_of("duckdb", "encrypted", "spark", "other"),
             "is_partial": FLAG,
             "snapshot_id": SNAPSHOT_ID,
             "models": COUNT,
@@ -150,13 +158,31 @@ EVENTS: Mapping[str, Event] = {
     ),
     "release": Event(
         {
-            "profile": one_of("open", "other"),
+            "profile": one_of("open", "safe_harbor_fields", "limited", "other"),
             "snapshot_id": SNAPSHOT_ID,
             "tables": COUNT,
             "rows": ROWS,
             "manifest_sha256": DIGEST,
         }
     ),
+    # Its registrations stand in the vault's own record, under the same number.
+    "match_decision": Event(
+        {
+            "action": one_of("merge", "unmerge", "undo"),
+            "reason": one_of(*MATCH_REASONS),
+            "number": COUNT,
+        },
+        required=("action", "reason", "number"),
+    ),
+    "release_closed": Event(
+        {
+            "reason": one_of("destroyed", "never_sent", "returned", "synthetic"),
+            "manifest_sha256": DIGEST,
+        },
+        required=("reason", "manifest_sha256"),
+    ),
+    "rotate_key": Event({}),
+    "rotate_tokens": Event({}),
     # What the honest broker writes before it answers.
     "identity_lookup": Event(
         {

@@ -24,6 +24,7 @@ from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
 from ops.cli_ledger import add_ledger
 from ops.cli_match import match
+from ops.publish_history import forget_publications
 from ops.serve import DEFAULT_PORT, serve
 
 
@@ -131,6 +132,7 @@ def demo(
             raise SettingsError(f"The network cannot be planted: {error}") from None
         outcome.append(str(planted))
     settings = load_settings(directory)
+    forget_publications(settings)
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
         outcome.append(_release_of_demo(settings))
@@ -219,11 +221,16 @@ def build(home: Path | None) -> None:
 
 @main.command()
 @_home_option
-def publish(home: Path | None) -> None:
+@click.option(
+    "--history-lost",
+    is_flag=True,
+    help="The last publication cannot be restored: show no period that is closed by now.",
+)
+def publish(*, home: Path | None, history_lost: bool) -> None:
     """Publish the last whole green build."""
     settings = load_settings(home)
     with _stage("Publish") as outcome:
-        outcome.append(_publish(settings))
+        outcome.append(_publish(settings, is_history_lost=history_lost))
 
 
 @main.command()
@@ -356,10 +363,10 @@ def _build(settings: Settings) -> str:
     return str(run_build(settings))
 
 
-def _publish(settings: Settings) -> str:
+def _publish(settings: Settings, *, is_history_lost: bool = False) -> str:
     from ops.publish import publish as publish_build  # noqa: PLC0415
 
-    return str(publish_build(settings))
+    return str(publish_build(settings, is_history_lost=is_history_lost))
 
 
 def _release_of_demo(settings: Settings) -> str:

@@ -51,7 +51,7 @@ def table_line(table: TableContract, outcomes: list[Outcome]) -> str:
 
 
 def _reconciliation_lines(checks: tuple[Check, ...]) -> Iterator[str]:
-    heads = ("table", "source rows", "lake rows", "quarantine", "checks equal")
+    heads = ("table", "source rows", "lake rows", "quarantine", "erased", "checks equal")
     rows: list[tuple[str, ...]] = []
     for check in checks:
         if check.check_code != ROW_COUNT:
@@ -61,7 +61,12 @@ def _reconciliation_lines(checks: tuple[Check, ...]) -> Iterator[str]:
             for c in checks
             if (c.source_name, c.table_name) == (check.source_name, check.table_name)
         ]
-        counts = (check.source_count, check.lake_count, check.quarantined_count)
+        counts = (
+            check.source_count,
+            check.lake_count,
+            check.quarantined_count,
+            check.erased_count,
+        )
         equal = f"{sum(c.is_equal for c in own)} of {len(own)}"
         name = f"{check.source_name}.{check.table_name}"
         rows.append((name, *(f"{count:,}" for count in counts), equal))

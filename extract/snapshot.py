@@ -26,6 +26,9 @@ from extract.codes import CodeSets, code_sets_digest, load_code_sets
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
+from extract.erasure.source import SourceErasure
+from extract.erasure.state import require_applied_to_zones, stamp_quarantine
+from extract.erasure.tombstones import Tombstones, read_tombstones
 from extract.identity.epochs import TokenKeys, end_rotation
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
@@ -81,6 +84,7 @@ def take_snapshot(
     Raises:
         AuditError: the audit log cannot be written.
         ContractError: the dbt source files do not say all.
+        ErasureError: persons who were erased stand in what is there.
         KeyFileError: the token key is missing, open to others, or another than before.
         ReconciliationError: source and lake do not add up.
         SettingsError: a source of the settings has no contract.
@@ -99,7 +103,11 @@ def take_snapshot(
         sweep(settings)
         keys = installation_keys(settings)
         keyring = open_vault(settings.vault, load_provider(settings), progress)
-        run = _Run(settings, contracts, operational, keys, keyring, full=full, progress=progress)
+        require_applied_to_zones(settings, keyring)
+        tombstones = read_tombstones(settings)
+        run = _Run(
+            settings, contracts, operational, keys, keyring, tombstones, full=full, progress=progress
+        )
         try:
             report = run.take()
         finally:
@@ -142,6 +150,7 @@ class _Run:
     operational: dict[str, SourceContract]
     keys: TokenKeys
     keyring: Keyring
+    tombstones: Tombstones | None
     full: bool
     progress: Progress
     tables: dict[str, dict[str, dict[str, Partition]]] = field(default_factory=dict)
@@ -155,10 +164,12 @@ class _Run:
         self.spill = self.settings.restricted / "spill" / "extract"
         name = f".{self.snapshot_id}.tmp"
         self.lake = self.settings.lake / name
-        self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring)
+        head = self.tombstones.head if self.tombstones else ""
+        self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring, head)
         self.quarantine = self.settings.restricted / QUARANTINE / name
         for folder in (self.lake, self.vault.directory, self.quarantine):
             folder.mkdir(mode=0o755 if folder == self.lake else 0o700, parents=True)
+        stamp_quarantine(self.quarantine, head)
         directory = None if self.full else current_directory(self.settings.lake)
         self.previous_lake = directory
         known = self.keys.before or self.keys.now
@@ -172,6 +183,8 @@ class _Run:
         declared = operational_contracts(self.contracts).values()
         self.retokeniser = retokeniser(self.keys, declared, self.spill)
         self.tokeniser = self.retokeniser or self.keys.now.tokeniser()
+        self.erasure = self._erasure()
+        self.erased_keys: dict[str, str] = {}
         self.references: dict[str, pa.Table] = {}
         self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables(), self._reference)
         self.taken_at = datetime.now(UTC)
@@ -182,6 +195,9 @@ class _Run:
                 self.taken_at = min(self.taken_at, source.taken_at)
                 check_tables(source, contract)
                 self._read_code_tables(source, contract)
+                if self.erasure is not None:
+                    self.erasure.look(source, contract)
+                    self.erased_keys = self.erasure.keys(self.key)
                 for table in contract.tables.values():
                     self._extract(source, table)
         refuse_unequal(self.checks)
@@ -194,6 +210,13 @@ class _Run:
         self._put_in_force()
         end_rotation(self.settings)
         return self._report(people)
+
+    def _erasure(self) -> SourceErasure | None:
+        if self.tombstones is None:
+            return None
+        ordered = in_order(self.settings, self.operational)
+        tables = [table for _, contract in ordered for table in contract.tables.values()]
+        return SourceErasure(self.tombstones, tables, self.keys.now.tokeniser())
 
     def _refuse_lost_source(self) -> None:
         known = set(self.previous.tables) if self.previous else set()
@@ -221,7 +244,8 @@ class _Run:
                 f"{table.name}.{table.primary_key} stand in more than one row, but the contract "
                 f"at {table.where} calls it the primary key. Correct the database or the contract."
             )
-        converter = Converter(table, self.codes, self.tokeniser)
+        make = self.erasure.converter if self.erasure else Converter
+        converter = make(table, self.codes, self.tokeniser)
         codes = code_sets_digest(table, self.codes)
 
         def one(part: PartitionProfile) -> Outcome:
@@ -251,6 +275,9 @@ class _Run:
         path = _path(table, part.period)
         known = self.previous.files.get(path)
         if before is None or known is None or before.digest != digest:
+            return None
+        belonged = self.previous.erased_keys
+        if self.erasure and not self.erasure.may_link(table, belonged, self.erased_keys):
             return None
         pairs = [(self.previous_lake / path, self.lake / path)]
         has_identifiers = bool(table.vault_columns and part.row_count)
@@ -300,6 +327,8 @@ class _Run:
             ),
             emptied={name: n for name, n in sorted(tally.emptied.items()) if n},
             dropped_nulls={name: n for name, n in sorted(tally.dropped_nulls.items()) if n},
+            erased=tally.erased,
+            erased_nulls=dict(sorted(tally.erased_nulls.items())),
         )
         return Outcome(part, partition, read_footer(self.lake / path), tally)
 
@@ -398,6 +427,8 @@ class _Run:
             token_epoch=self.keys.now.name,
             tables=self.tables,
             files=dict(sorted(self.files.items())),
+            tombstones=self.tombstones.head if self.tombstones else "",
+            erased_keys=self.erased_keys,
         )
 
     def _put_in_force(self) -> None:

@@ -54,17 +54,14 @@ from extract.lake import (
 from extract.partitions import describe_file, link_file, write_partition, write_table
 from extract.reconcile import Check, Outcome, quarantine_rows, read_footer, reconcile
 from extract.reference import reference_table_apart, reference_versions
-from extract.refusals import check_tables, refuse_unequal
-from extract.report import SnapshotReport, table_line
+from extract.refusals import check_tables, configured_sources, refuse_unequal
+from extract.report import SnapshotReport, report_of, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
 from extract.zones import QUARANTINE, explained, installation_keys, locked, new_id, sweep
 from governance.audit.events import about
 from governance.audit.log import audited
-from governance.errors import (
-    SettingsError,
-    SourceError,
-)
+from governance.errors import SettingsError, SourceError
 from governance.files import sync
 from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
 
@@ -94,7 +91,7 @@ def take_snapshot(
     # Arrow's own allocators keep what was freed: a third more memory, and no time won.
     pa.set_memory_pool(pa.system_memory_pool())
     contracts = load_contracts(PROJECT_ROOT)
-    operational = _configured(settings, contracts)
+    operational = configured_sources(settings, contracts)
     with (
         locked(settings),
         audited(settings, "snapshot", is_full=full) as action,
@@ -104,10 +101,8 @@ def take_snapshot(
         keys = installation_keys(settings)
         keyring = open_vault(settings.vault, load_provider(settings), progress)
         require_applied_to_zones(settings, keyring)
-        tombstones = read_tombstones(settings)
-        run = _Run(
-            settings, contracts, operational, keys, keyring, tombstones, full=full, progress=progress
-        )
+        held = (keys, keyring, read_tombstones(settings))
+        run = _Run(settings, contracts, operational, *held, full=full, progress=progress)
         try:
             report = run.take()
         finally:
@@ -119,26 +114,6 @@ def take_snapshot(
             manifest_sha256=sha256_of(settings.lake / report.snapshot_id / MANIFEST),
         )
     return report
-
-
-def _configured(
-    settings: Settings, contracts: dict[str, SourceContract]
-) -> dict[str, SourceContract]:
-    operational = operational_contracts(contracts)
-    strangers = sorted(set(settings.sources) - set(operational))
-    if strangers and strangers[0] in contracts:
-        raise SettingsError(
-            f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which is declared, "
-            "but not as operational: write is_operational: true into config.meta of the source "
-            f"in models/staging/{strangers[0]}/."
-        )
-    if strangers:
-        raise SettingsError(
-            f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which no contract "
-            "declares: write models/staging/"
-            f"{strangers[0]}/_{strangers[0]}__sources.yml or remove it."
-        )
-    return {name: operational[name] for name in settings.sources}
 
 
 @dataclass
@@ -209,7 +184,8 @@ class _Run:
         write_manifest(self.lake, self._manifest(), self.key)
         self._put_in_force()
         end_rotation(self.settings)
-        return self._report(people)
+        tables = {name: self.tables[name] for name in self.operational}
+        return report_of(self.snapshot_id, tables, people, tuple(self.checks), linked=self.linked)
 
     def _erasure(self) -> SourceErasure | None:
         if self.tombstones is None:
@@ -443,26 +419,6 @@ class _Run:
             sync(folder.parent)
         switch(self.settings.vault / VAULT_CURRENT, f"{VERSIONS}/{self.snapshot_id}")
         switch(self.settings.lake / CURRENT, self.snapshot_id)
-
-    def _report(self, people: Linked) -> SnapshotReport:
-        partitions = [
-            partition
-            for source in self.operational
-            for periods in self.tables[source].values()
-            for partition in periods.values()
-        ]
-        values = [item for partition in partitions for item in partition.quarantined]
-        return SnapshotReport(
-            snapshot_id=self.snapshot_id,
-            tables=len(self._all_tables()),
-            rows=sum(partition.rows for partition in partitions),
-            quarantined_values=sum(item.rows for item in values),
-            quarantined_rows=sum(partition.dropped for partition in partitions),
-            partitions=len(partitions),
-            linked_partitions=self.linked,
-            people=people,
-            checks=tuple(self.checks),
-        )
 
 
 def _path(table: TableContract, period: str) -> str:

@@ -21,6 +21,7 @@ import click
 
 from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
+from ops.cli_erase import register as register_erasure
 from ops.serve import DEFAULT_PORT, serve
 
 
@@ -310,6 +311,9 @@ def check(write_docs: bool) -> None:
 
     with _stage("Lineage of the operational, published and release columns") as outcome:
         outcome.append(check_privacy(write_docs=write_docs))
+
+
+register_erasure(main)
 
 
 def _nightly(settings: Settings, *, first: int, of: int) -> None:

@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from extract.contract_files import load_contracts
 from extract.erasure.find import Erased
 from extract.erasure.held import Held, HeldSnapshot, Inode, inode_of
+from extract.erasure.keysets import united
 from extract.erasure.quarantine import rewrite_quarantine
 from extract.erasure.rewrite import Change, rewrite_lake_file, rewrite_person_map
 from extract.erasure.tombstones import STAMP, Tombstones
 from extract.erasure.vault import VaultAmender
-from extract.erasure.keysets import united
 from extract.identity.opening import VERSIONS
 from extract.lake import Amended, LakeFile, Manifest, Partition, sha256_of, write_manifest
 from extract.partitions import describe_file, link_file, write_table
@@ -191,7 +191,8 @@ class Amender:
         for row in rows:
             counts = tables.get(row["source_name"], {}).get(row["table_name"], {})
             prefix = f"{row['source_name']}/{row['table_name']}"
-            row |= _recounted(row, counts, {p: _find(staged, snapshot, prefix, p) for p in counts})
+            files_now = {p: _find(staged, snapshot, prefix, p) for p in counts}
+            row.update(_recounted(row, counts, files_now))
         written = {RECONCILIATION: rows, QUARANTINE_TABLE: [*quarantine_rows(tables)]}
         for path, values in written.items():
             schema = self._quality[path.split("/")[1]].lake_schema

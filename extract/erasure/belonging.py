@@ -46,7 +46,9 @@ class Belonging:
     @cached_property
     def columns(self) -> tuple[ColumnContract, ...]:
         """Every column that takes part: the primary key, registrations, references."""
-        return tuple({c.name: c for c in (self.table.key, *self.persons, *self.references)}.values())
+        return tuple(
+            {c.name: c for c in (self.table.key, *self.persons, *self.references)}.values()
+        )
 
     @property
     def domains(self) -> frozenset[str]:

@@ -219,9 +219,7 @@ def _check_words(named: str, reason: str) -> None:
 @contextlib.contextmanager
 def _open(settings: Settings) -> Iterator[Held]:
     if current_directory(settings.lake) is None:
-        raise ErasureError(
-            f"There is no snapshot in {settings.lake}, so there is nobody to erase."
-        )
+        raise ErasureError(f"There is no snapshot in {settings.lake}, so there is nobody to erase.")
     pa.set_memory_pool(pa.system_memory_pool())
     with locked(settings):
         quarantine = settings.restricted / QUARANTINE
@@ -270,12 +268,12 @@ def _plan(held: Held, registrations: list[Registration], erased: Erased, reason:
                     counts[inode_of(file)] = Counter({name: int(owned.sum())})
                 own += counts[inode_of(file)]
             for file in snapshot.quarantined(belonging).values():
-                rows = quarantined_rows(pq.read_table(file), belonging, snapshot.tokeniser)
-                gone = {r.source_key for r in rows if r.row and owns(belonging, r.keys, erased)}
+                found = quarantined_rows(pq.read_table(file), belonging, snapshot.tokeniser)
+                gone = {r.source_key for r in found if r.row and owns(belonging, r.keys, erased)}
                 own[name] += len(gone)
     current = held.snapshots[-1].name
     rows = dict(sorted((+total[current]).items()))
-    body = [reason, current, last_head(held.settings), rows]
+    body: list[object] = [reason, current, last_head(held.settings), rows]
     body.append(sorted([r.table.source, r.table.name, r.source_id] for r in registrations))
     secret = derive_key((held.settings.vault / KEY_FILE).read_bytes(), "erasure request")
     digest = hmac.digest(secret, json.dumps(body).encode(), hashlib.sha256).hex()
@@ -330,4 +328,3 @@ def _apply(
     report.pairs = amend_token_maps(held, erased)
     report.reviews = amend_review_files(held, erased)
     return report
-

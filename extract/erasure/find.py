@@ -114,7 +114,9 @@ def registrations_of(held: Held, named: str) -> tuple[list[Registration], set[st
 
 
 def _registration(held: Held, snapshot: HeldSnapshot, row: dict[str, str]) -> Registration:
-    found = [Registration(t, row["registration_id"]) for t in held.registrations(row["source_name"])]
+    found = [
+        Registration(t, row["registration_id"]) for t in held.registrations(row["source_name"])
+    ]
     for one in found:
         domain = one.table.key.key_domain or ""
         if snapshot.tokeniser.tokenise_one(one.value, domain) == row["registration_key"]:
@@ -143,9 +145,9 @@ def tokens_of(held: Held, registrations: Iterable[Registration]) -> dict[str, se
 def named_by_tombstones(held: Held, tombstones: Tombstones) -> Erased:
     """Return the tokens that stand in the installation though they are under a tombstone."""
     erased = Erased()
-    for domain, tokens in _all_tokens(held, set(tombstones.token_marks)):
+    for domain, found in _all_tokens(held, set(tombstones.token_marks)):
         # A mark of a token is made in Python: each token once.
-        tokens = pc.unique(tokens.cast(pa.string()).drop_null())
+        tokens = pc.unique(found.cast(pa.string()).drop_null())
         erased.add(domain, tokens.filter(pa.array(tombstones.names_token(domain, tokens))).tolist())
     return erased
 
@@ -220,9 +222,12 @@ def _all_tokens(held: Held, domains: set[str]) -> Iterator[tuple[str, pa.Array]]
                         yield column.key_domain or "", token
         yield from _vault_tokens(held, snapshot, domains)
     for path in held.token_maps:
-        for row in pq.read_table(path).group_by("key_domain").aggregate(
-            [("old_token", "list"), ("new_token", "list")]
-        ).to_pylist():
+        for row in (
+            pq.read_table(path)
+            .group_by("key_domain")
+            .aggregate([("old_token", "list"), ("new_token", "list")])
+            .to_pylist()
+        ):
             if row["key_domain"] in domains:
                 for name in ("old_token_list", "new_token_list"):
                     yield row["key_domain"], pa.array(row[name], pa.string())

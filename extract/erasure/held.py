@@ -133,8 +133,8 @@ def _refuse_strangers(
             )
     for belonging in tables.values():
         for path, file in snapshot.files(belonging).items():
-            names = set(pq.read_schema(file).names)
-            if not names & {c.name for c in (*belonging.persons, *belonging.references)}:
+            found = set(pq.read_schema(file).names)
+            if not found & {c.name for c in (*belonging.persons, *belonging.references)}:
                 raise ErasureError(
                     f"The file {path} of the snapshot {snapshot.name} has no column that says "
                     "whose its rows are: remove the snapshot with `scutari retain`."

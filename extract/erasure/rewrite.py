@@ -152,5 +152,3 @@ def _sum(before: Mapping[str, int], more: Mapping[str, int], sign: int) -> dict[
     names = sorted({*before, *more})
     found = {name: before.get(name, 0) + sign * more.get(name, 0) for name in names}
     return {name: count for name, count in found.items() if count}
-
-

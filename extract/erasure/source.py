@@ -74,7 +74,7 @@ class SourceErasure:
         known = self._raw.get(domain, {}).get(_kind(values))
         if known:
             kind = _kind(values)
-            found = found | is_in(values.cast(kind), pa.array(sorted(known), kind))  # type: ignore[type-var]
+            found = found | is_in(values.cast(kind), pa.array(sorted(known), kind))
         return found
 
     def converter(

@@ -80,7 +80,7 @@ class VaultAmender:
                 domain = belonging.key_domain
                 return lambda batch: self._erased.is_in(domain, batch.column("token"))
         declared = {source for source, _ in self._held.tables}
-        if path.split("/")[0] in declared:
+        if path.split("/", maxsplit=1)[0] in declared:
             return lambda batch: np.zeros(batch.num_rows, dtype=np.bool_)  # of an organisation
         return lambda batch: names_erased(batch, self._erased)
 

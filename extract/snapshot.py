@@ -29,7 +29,7 @@ from extract.convert import RULES_VERSION, Converter
 from extract.erasure.source import SourceErasure
 from extract.erasure.state import require_applied_to_zones, stamp_quarantine
 from extract.erasure.tombstones import Tombstones, read_tombstones
-from extract.identity.epochs import TokenKeys, end_rotation
+from extract.identity.epochs import TokenKeys, end_rotation, every_token_key
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
 from extract.identity.opening import VERSIONS, open_vault
@@ -192,7 +192,8 @@ class _Run:
             return None
         ordered = in_order(self.settings, self.operational)
         tables = [table for _, contract in ordered for table in contract.tables.values()]
-        return SourceErasure(self.tombstones, tables, self.keys.now.tokeniser())
+        known = every_token_key(self.settings)
+        return SourceErasure(self.tombstones, tables, self.keys.now.tokeniser(), known)
 
     def _refuse_lost_source(self) -> None:
         known = set(self.previous.tables) if self.previous else set()

@@ -1,10 +1,10 @@
 """Rewriting what is held, snapshot by snapshot, without the rows of the erased.
 
 A snapshot's three directories are made anew under hidden names (a file in which nobody is erased is
-linked, so every byte of it stays) and then take the places of the old ones: quarantine, vault, and
-last the lake, whose manifest names the tombstone that is applied. A kill in between leaves a
-snapshot that still names an earlier tombstone; the next run does all of it again. A file that many
-snapshots share is written once and shared again.
+linked, so every byte of it stays) and then take the places of the old ones: vault, lake,
+quarantine. Each names the tombstone that is applied to it, so that a kill in between leaves one
+that still names an earlier tombstone; the next run does all of it again. A file that many snapshots
+share is written once and shared again.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Amender:
         """Return the changed partitions by path, and the erased keys of rows in quarantine."""
         staged = _hidden(snapshot.quarantine)
         staged.mkdir(mode=0o700, parents=True)
-        partitions: dict[str, Partition] = {}
+        partitions = self._doubtful(snapshot)
         keys: dict[str, set[str]] = {}
         touched: set[str] = set()
         for belonging in self.held.tables.values():
@@ -99,13 +99,13 @@ class Amender:
             for path, file in snapshot.quarantined(belonging).items():
                 before = snapshot.manifest.partition(table.source, table.name, file.stem)
                 change = rewrite_quarantine(
-                    file, staged / path, belonging, snapshot.tokeniser, self.erased
+                    file, staged / path, belonging, self.held.tokenisers(snapshot), self.erased
                 )
                 if change is None:
                     continue
                 touched.add(path)
                 done.quarantined_rows += change.items
-                if before is None:
+                if before is None or snapshot.quarantine_head != snapshot.manifest.tombstones:
                     continue
                 partitions[path] = change.applied(before)
                 keys.setdefault(belonging.key_domain, set()).update(change.keys)
@@ -113,6 +113,21 @@ class Amender:
         _link_rest(snapshot.quarantine, staged, gone=touched)
         write_whole(staged / STAMP, self.tombstones.head.encode(), 0o600)
         return partitions, keys
+
+    def _doubtful(self, snapshot: HeldSnapshot) -> dict[str, Partition]:
+        """Return partitions whose quarantine was put back from another state than their lake file.
+
+        Their counts cannot be mended: without a digest the next night reads them again.
+        """
+        if snapshot.manifest.tombstones in (snapshot.quarantine_head, self.tombstones.head):
+            return {}
+        return {
+            f"{source}/{table}/{period}.parquet": replace(partition, digest="")
+            for source, tables in snapshot.manifest.tables.items()
+            for table, periods in tables.items()
+            for period, partition in periods.items()
+            if partition.quarantined
+        }
 
     def _stage_lake(
         self,
@@ -230,9 +245,10 @@ class Amender:
         write_manifest(_hidden(snapshot.lake), manifest, snapshot.key)
 
     def _put_in_place(self, snapshot: HeldSnapshot) -> None:
-        places = [snapshot.quarantine, snapshot.lake]
+        # Quarantine last: what left it is counted in the lake's manifest.
+        places = [snapshot.lake, snapshot.quarantine]
         if snapshot.version is not None:
-            places.insert(1, self.held.settings.vault / VERSIONS / snapshot.name)
+            places.insert(0, self.held.settings.vault / VERSIONS / snapshot.name)
         for place in places:
             for directory, _, _ in os.walk(_hidden(place)):
                 sync(Path(directory))

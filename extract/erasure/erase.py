@@ -260,6 +260,7 @@ def _plan(held: Held, registrations: list[Registration], erased: Erased, reason:
     total: dict[str, Counter[str]] = {}
     for snapshot in held.snapshots:
         own = total[snapshot.name] = Counter()
+        makers = held.tokenisers(snapshot)
         for belonging in held.tables.values():
             name = f"{belonging.table.source}.{belonging.table.name}"
             for file in snapshot.files(belonging).values():
@@ -268,8 +269,8 @@ def _plan(held: Held, registrations: list[Registration], erased: Erased, reason:
                     counts[inode_of(file)] = Counter({name: int(owned.sum())})
                 own += counts[inode_of(file)]
             for file in snapshot.quarantined(belonging).values():
-                found = quarantined_rows(pq.read_table(file), belonging, snapshot.tokeniser)
-                gone = {r.source_key for r in found if r.row and owns(belonging, r.keys, erased)}
+                found = quarantined_rows(pq.read_table(file), belonging, makers)
+                gone = {r.source_key for r in found if r.row and owns(belonging, r, erased)}
                 own[name] += len(gone)
     current = held.snapshots[-1].name
     rows = dict(sorted((+total[current]).items()))

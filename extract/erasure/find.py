@@ -8,7 +8,7 @@ old to new tokens join the epochs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from extract.erasure.held import (
     Held,
     HeldSnapshot,
     Inode,
+    QuarantinedRow,
     inode_of,
     key_columns,
     one_array,
@@ -30,12 +31,11 @@ from extract.erasure.held import (
     typed_key,
 )
 from extract.erasure.tombstones import PERSON_DOMAIN, Tombstones, is_in
-from extract.identity.epochs import NEXT_KEY
-from extract.identity.tokens import KEY_FILE, Tokeniser
+from extract.identity.epochs import every_token_key
+from extract.identity.tokens import Tokeniser
 from extract.identity.vault import CROSSWALK
 from extract.values import Mask
 from governance.errors import ErasureError
-from governance.key_files import read_key
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,9 @@ def _registration(held: Held, snapshot: HeldSnapshot, row: dict[str, str]) -> Re
 
 def tokens_of(held: Held, registrations: Iterable[Registration]) -> dict[str, set[str]]:
     """Return the registrations' tokens under every token key that the vault still has."""
-    vault = held.settings.vault
-    paths = [vault / KEY_FILE, vault / NEXT_KEY, *sorted(vault.glob("token.*.key"))]
-    keys = [key for path in paths if (key := read_key(path, "token key")) is not None]
+    keys = every_token_key(held.settings)
     # A key is not of one epoch alone once the digits have begun again.
-    makers = [Tokeniser(key, epoch) for key in set(keys) for epoch in range(16)]
+    makers = [Tokeniser(key, epoch) for key in keys for epoch in range(16)]
     tokens: dict[str, set[str]] = {}
     for registration in registrations:
         domain = registration.table.key.key_domain or ""
@@ -146,7 +144,6 @@ def named_by_tombstones(held: Held, tombstones: Tombstones) -> Erased:
     """Return the tokens that stand in the installation though they are under a tombstone."""
     erased = Erased()
     for domain, found in _all_tokens(held, set(tombstones.token_marks)):
-        # A mark of a token is made in Python: each token once.
         tokens = pc.unique(found.cast(pa.string()).drop_null())
         erased.add(domain, tokens.filter(pa.array(tombstones.names_token(domain, tokens))).tolist())
     return erased
@@ -161,13 +158,17 @@ def close(held: Held, erased: Erased) -> None:
             _follow_map(path, erased)
         for belonging in held.tables.values():
             for snapshot in held.snapshots:
-                _look(snapshot, belonging, erased, looked)
+                _look(held, snapshot, belonging, erased, looked)
         if erased.size(erased.tokens) == before:
             return
 
 
 def _look(
-    snapshot: HeldSnapshot, belonging: Belonging, erased: Erased, looked: dict[Inode, int]
+    held: Held,
+    snapshot: HeldSnapshot,
+    belonging: Belonging,
+    erased: Erased,
+    looked: dict[Inode, int],
 ) -> None:
     known = erased.size(belonging.domains)
     key = belonging.table.primary_key
@@ -182,15 +183,20 @@ def _look(
         if not known or looked.get(inode_of(file)) == known:
             continue
         looked[inode_of(file)] = known
-        for row in quarantined_rows(pq.read_table(file), belonging, snapshot.tokeniser):
-            if row.row is not None and owns(belonging, row.keys, erased):
-                erased.add(belonging.key_domain, [row.keys[key]])
+        makers = held.tokenisers(snapshot)
+        for row in quarantined_rows(pq.read_table(file), belonging, makers):
+            if row.row is not None and owns(belonging, row, erased):
+                erased.add(belonging.key_domain, [keys[key] for keys in row.keys])
 
 
-def owns(belonging: Belonging, keys: dict[str, str | None], erased: Erased) -> bool:
-    """Whether one row, given by its tokens, belongs to somebody who is erased."""
-    columns = {name: pa.array([token], pa.string()) for name, token in keys.items()}
-    return bool(belonging.owned(columns, erased.is_in)[0])
+def owns(belonging: Belonging, row: QuarantinedRow, erased: Erased) -> bool:
+    """Whether a whole row in quarantine belongs to somebody who is erased."""
+    return any(belonging.owned(one_row(keys), erased.is_in)[0] for keys in row.keys)
+
+
+def one_row(keys: Mapping[str, str | None]) -> dict[str, pa.Array]:
+    """Return one row's tokens as columns."""
+    return {name: pa.array([token], pa.string()) for name, token in keys.items()}
 
 
 def _follow_map(path: Path, erased: Erased) -> None:
@@ -206,6 +212,7 @@ def _all_tokens(held: Held, domains: set[str]) -> Iterator[tuple[str, pa.Array]]
     """Yield the tokens of some domains wherever they stand."""
     seen: set[Inode] = set()
     for snapshot in held.snapshots:
+        makers = held.tokenisers(snapshot)
         for belonging in held.tables.values():
             columns = [c for c in belonging.columns if c.key_domain in domains]
             for file in snapshot.files(belonging).values():
@@ -216,9 +223,9 @@ def _all_tokens(held: Held, domains: set[str]) -> Iterator[tuple[str, pa.Array]]
                         (c.key_domain or "", values[c.name]) for c in columns if c.name in values
                     )
             for file in snapshot.quarantined(belonging).values():
-                for row in quarantined_rows(pq.read_table(file), belonging, snapshot.tokeniser):
-                    for column in columns:
-                        token = pa.array([row.keys.get(column.name)], pa.string())
+                for row in quarantined_rows(pq.read_table(file), belonging, makers):
+                    for keys, column in itertools.product(row.keys, columns):
+                        token = pa.array([keys.get(column.name)], pa.string())
                         yield column.key_domain or "", token
         yield from _vault_tokens(held, snapshot, domains)
     for path in held.token_maps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from extract.contract_files import load_contracts
 from extract.contracts import ColumnContract, TableContract, operational_contracts
 from extract.erasure.belonging import Belonging, Place, belongings
+from extract.erasure.state import stamp_of
 from extract.identity.epochs import key_of_snapshot
 from extract.identity.keyring import Keyring
 from extract.identity.opening import VERSIONS
@@ -46,6 +47,12 @@ class HeldSnapshot:
         """What made the snapshot's tokens."""
         return Tokeniser(self.key, int(self.manifest.token_epoch, 16))
 
+    @cached_property
+    def quarantine_head(self) -> str:
+        """The last erasure that is applied to the quarantine; of none, that of the lake."""
+        is_there = self.quarantine.is_dir()
+        return stamp_of(self.quarantine) if is_there else self.manifest.tombstones
+
     def files(self, belonging: Belonging) -> dict[str, Path]:
         """Return a table's files by their path within the snapshot."""
         prefix = f"{belonging.table.source}/{belonging.table.name}/"
@@ -65,6 +72,13 @@ class Held:
     keyring: Keyring
     tables: dict[Place, Belonging]
     snapshots: tuple[HeldSnapshot, ...]
+
+    def tokenisers(self, snapshot: HeldSnapshot) -> tuple[Tokeniser, ...]:
+        """Return what made the tokens of every epoch, a snapshot's own first."""
+        own = (snapshot.key, snapshot.manifest.token_epoch)
+        others = {(s.key, s.manifest.token_epoch): s for s in self.snapshots}
+        others.pop(own)
+        return (snapshot.tokeniser, *(s.tokeniser for s in others.values()))
 
     @property
     def token_maps(self) -> list[Path]:
@@ -166,7 +180,8 @@ class QuarantinedRow:
     """One row of a quarantine file, with the tokens that its keys would have had.
 
     ``row`` is what the database held, where the whole row is in quarantine; ``keys`` has the tokens
-    of its columns by name. Otherwise ``keys`` has the primary key alone.
+    of its columns by name, once for each epoch that is held, the snapshot's own first. Otherwise
+    ``keys`` has the primary key alone.
     """
 
     number: int
@@ -175,20 +190,25 @@ class QuarantinedRow:
     is_row_dropped: bool
     source_key: str | None
     row: dict[str, str | None] | None
-    keys: dict[str, str | None]
+    keys: tuple[dict[str, str | None], ...]
 
 
 def quarantined_rows(
-    table: pa.Table, belonging: Belonging, tokeniser: Tokeniser
+    table: pa.Table, belonging: Belonging, tokenisers: Sequence[Tokeniser]
 ) -> Iterator[QuarantinedRow]:
-    """Yield the rows of a quarantine file."""
+    """Yield the rows of a quarantine file.
+
+    Args:
+        table: the file.
+        belonging: how its rows belong to persons.
+        tokenisers: of every epoch, the snapshot's own first: a row can refer to one that only a
+            snapshot of an earlier epoch has.
+    """
+    key = belonging.table.key
     for number, item in enumerate(table.to_pylist()):
         row: dict[str, Any] | None = json.loads(item["raw_row"]) if item["raw_row"] else None
-        if row is None:
-            key = belonging.table.key
-            keys = {key.name: token_of(tokeniser, key, item["source_key"])}
-        else:
-            keys = {c.name: token_of(tokeniser, c, row.get(c.name)) for c in belonging.columns}
+        columns = (key,) if row is None else belonging.columns
+        raw = {key.name: item["source_key"]} if row is None else row
         yield QuarantinedRow(
             number=number,
             column=item["column_name"],
@@ -196,7 +216,10 @@ def quarantined_rows(
             is_row_dropped=item["is_row_dropped"],
             source_key=item["source_key"],
             row=row,
-            keys=keys,
+            keys=tuple(
+                {c.name: token_of(tokeniser, c, raw.get(c.name)) for c in columns}
+                for tokeniser in tokenisers
+            ),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import pyarrow.parquet as pq
 
 from extract.convert import QUARANTINE_SCHEMA
 from extract.erasure.belonging import Belonging
-from extract.erasure.find import Erased, owns
+from extract.erasure.find import Erased, one_row, owns
 from extract.erasure.held import QuarantinedRow, quarantined_rows
 from extract.erasure.rewrite import Change, write_rows
 from extract.identity.tokens import Tokeniser
 
 
 def rewrite_quarantine(
-    file: Path, target: Path, belonging: Belonging, tokeniser: Tokeniser, erased: Erased
+    file: Path, target: Path, belonging: Belonging, tokenisers: Sequence[Tokeniser], erased: Erased
 ) -> Change | None:
     """Write a quarantine file without the erased; None where it has nothing of them.
 
@@ -29,7 +30,7 @@ def rewrite_quarantine(
     items = table.to_pylist()
     gone: list[QuarantinedRow] = []
     is_changed = False
-    for row in quarantined_rows(table, belonging, tokeniser):
+    for row in quarantined_rows(table, belonging, tokenisers):
         if _is_gone(row, belonging, erased):
             gone.append(row)
         elif row.row is not None and (emptied := _references(row, belonging, erased)):
@@ -47,14 +48,14 @@ def rewrite_quarantine(
 
 def _is_gone(row: QuarantinedRow, belonging: Belonging, erased: Erased) -> bool:
     if row.row is not None:
-        return owns(belonging, row.keys, erased)
-    key = pa.array([row.keys[belonging.table.primary_key]], pa.string())
+        return owns(belonging, row, erased)
+    key = one_row(row.keys[0])[belonging.table.primary_key]
     return bool(erased.is_in(belonging.key_domain, key)[0])
 
 
 def _references(row: QuarantinedRow, belonging: Belonging, erased: Erased) -> list[str]:
-    columns = {name: pa.array([token], pa.string()) for name, token in row.keys.items()}
-    return [*belonging.referring(columns, erased.is_in)]
+    found = (belonging.referring(one_row(keys), erased.is_in) for keys in row.keys)
+    return sorted({name for names in found for name in names})
 
 
 def _emptied(item: dict[str, Any], row: QuarantinedRow, names: list[str]) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _change(gone: list[QuarantinedRow], belonging: Belonging, items: int) -> Cha
     nulls.update(emptied)
     return Change(
         rows=len(rows),
-        keys=frozenset(token for row in rows if (token := row.keys[key]) is not None),
+        keys=frozenset(token for row in rows if (token := row.keys[0][key]) is not None),
         nulls=nulls,
         emptied=emptied,
         dropped=len(rows),

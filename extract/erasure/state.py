@@ -37,7 +37,7 @@ def require_applied_to_zones(settings: Settings, keyring: Keyring) -> None:
         if version.is_dir():
             applied[f"The vault's version {name}"] = open_version(version, keyring).tombstones
     for folder in _folders(settings.restricted / QUARANTINE):
-        applied[f"The quarantine of snapshot {folder.name}"] = _stamp(folder)
+        applied[f"The quarantine of snapshot {folder.name}"] = stamp_of(folder)
     require_applied(settings, applied)
 
 
@@ -73,7 +73,8 @@ def _head_of(directory: Path) -> str:
         return ""
 
 
-def _stamp(folder: Path) -> str:
+def stamp_of(folder: Path) -> str:
+    """Return the last erasure that a snapshot's quarantine knows of."""
     try:
         return (folder / STAMP).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -70,6 +70,26 @@ def erase(
     _build_and_publish(settings, wanted=build)
 
 
+@click.command("retain")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Where all data live (default: SCUTARI_HOME or var/).",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go; change nothing.")
+def retain(*, home: Path | None, dry_run: bool) -> None:
+    """Remove what is older than [retention] of scutari.toml says."""
+    from extract.retention import expired  # noqa: PLC0415
+    from extract.retention import retain as remove  # noqa: PLC0415
+
+    settings = load_settings(home)
+    if dry_run:
+        click.echo(f"would go: {expired(settings)}")
+    else:
+        click.echo(f"removed: {remove(settings)}")
+
+
 def _read(person: TextIO) -> str:
     text = person.read(_MOST_READ + 1)
     if len(text) > _MOST_READ:
@@ -95,3 +115,4 @@ def _say(message: str) -> None:
 def register(group: click.Group) -> None:
     """Add the commands to the command line."""
     group.add_command(erase)
+    group.add_command(retain)

@@ -19,7 +19,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.contract_files import load_contracts
 from extract.erasure.find import Erased
 from extract.erasure.held import Held, HeldSnapshot, Inode, inode_of
 from extract.erasure.keysets import united
@@ -34,7 +33,6 @@ from extract.reconcile import NULL_COUNT, ROW_COUNT, quarantine_rows, read_foote
 from extract.sources.base import WHOLE_TABLE
 from governance.errors import SnapshotError
 from governance.files import replace_directory, sync, write_whole
-from governance.settings import PROJECT_ROOT
 
 PERSON_MAP = f"identity/person_map/{WHOLE_TABLE}.parquet"
 RECONCILIATION = f"quality/reconciliation/{WHOLE_TABLE}.parquet"
@@ -70,7 +68,6 @@ class Amender:
         self._places: dict[Inode, Path] = {}
         self._twins: dict[tuple[str, str], Path] = {}
         self._vault = VaultAmender(self.held, self.erased, self.tombstones.head)
-        self._quality = load_contracts(PROJECT_ROOT)["quality"].tables
 
     def amend(self, snapshot: HeldSnapshot) -> AmendedSnapshot:
         """Put an amended snapshot in the place of one."""
@@ -210,7 +207,7 @@ class Amender:
             row.update(_recounted(row, counts, files_now))
         written = {RECONCILIATION: rows, QUARANTINE_TABLE: [*quarantine_rows(tables)]}
         for path, values in written.items():
-            schema = self._quality[path.split("/")[1]].lake_schema
+            schema = self.held.quality[path.split("/")[1]].lake_schema
             write_table(staged / path, pa.Table.from_pylist(values, schema))
             files[path] = describe_file(staged / path)
 

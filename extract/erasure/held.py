@@ -66,11 +66,15 @@ class HeldSnapshot:
 
 @dataclass(frozen=True)
 class Held:
-    """All that is held, and how its rows belong to persons; parents come first."""
+    """All that is held, and how its rows belong to persons.
+
+    ``quality`` has the contracts of what a snapshot says of itself.
+    """
 
     settings: Settings
     keyring: Keyring
     tables: dict[Place, Belonging]
+    quality: dict[str, TableContract]
     snapshots: tuple[HeldSnapshot, ...]
 
     def tokenisers(self, snapshot: HeldSnapshot) -> tuple[Tokeniser, ...]:
@@ -109,14 +113,15 @@ def open_held(settings: Settings, keyring: Keyring) -> Held:
         SnapshotError: a manifest is not as it was signed.
         VaultError: a version's record is not as it was signed.
     """
-    contracts = operational_contracts(load_contracts(PROJECT_ROOT))
+    every = load_contracts(PROJECT_ROOT)
+    contracts = operational_contracts(every)
     declared = [table for source in contracts.values() for table in source.tables.values()]
     tables = belongings(declared)
     known = {(table.source, table.name) for table in declared}
     snapshots = tuple(_open(settings, keyring, name) for name in snapshot_ids(settings.lake))
     for snapshot in snapshots:
         _refuse_strangers(snapshot, known, tables)
-    return Held(settings, keyring, tables, snapshots)
+    return Held(settings, keyring, tables, every["quality"].tables, snapshots)
 
 
 def _open(settings: Settings, keyring: Keyring, name: str) -> HeldSnapshot:

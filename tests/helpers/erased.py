@@ -9,6 +9,7 @@ refers to it, and is his. Piet shares every file with her.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -190,10 +191,12 @@ class Traces:
 
     def found_in(self, settings: Settings) -> list[str]:
         """Return where any of it stands: in bytes, in values, in what is encrypted."""
-        found = []
-        for where, text in contents(settings):
-            found += [f"{where}: {word}" for word in sorted(self.words) if word in text]
-        return found
+        words = re.compile("|".join(sorted(self.words)))
+        return [
+            f"{where}: {word}"
+            for where, text in contents(settings)
+            for word in sorted(set(words.findall(text)))
+        ]
 
 
 def traces(settings: Settings) -> Traces:

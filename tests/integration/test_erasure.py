@@ -16,7 +16,8 @@ import pyarrow as pa
 import pytest
 
 from extract import snapshot
-from extract.erasure import tombstones
+from extract.contract_files import load_contracts
+from extract.erasure import held, tombstones
 from extract.erasure.erase import ErasureReport, erase, erase_again, plan_erasure
 from extract.lake import read_manifest, sha256_of, snapshot_ids
 from extract.rotation import rotate_tokens
@@ -49,17 +50,22 @@ def lists() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot, "reference_table_apart", lambda name: LISTS[name])
         patch.setattr(snapshot, "reference_versions", dict)
+        contracts = cache(load_contracts)
+        patch.setattr(snapshot, "load_contracts", contracts)
+        patch.setattr(held, "load_contracts", contracts)
         yield
 
 
 @cache
 def _template(folder: Path) -> Path:
-    """An installation of three nights, of which the last brought nothing new."""
+    """An installation of four nights and two epochs of tokens."""
     home = folder / "home"
     made = write_installation(home, CONTENT)
     take_snapshot(made)
     # A diagnosis that only the older snapshot has the visit of.
     change(made, "delete from ed_visits where visit_id = 81010002")
+    take_snapshot(made)
+    rotate_tokens(made)
     take_snapshot(made)
     take_snapshot(made)
     return home
@@ -105,7 +111,9 @@ def others(settings: Settings, name: str) -> dict[str, pl.DataFrame]:
 
 def test_nothing_of_her_is_left_and_nobody_else_loses_a_byte(settings: Settings) -> None:
     searched, names = traces(settings), snapshot_ids(settings.lake)
-    assert len(searched.found_in(settings)) > 100  # the search finds her while she is there
+    found = searched.found_in(settings)  # the search finds her while she is there
+    for zone in ("lake/", "vault/", "restricted/quarantine", "restricted/token_maps"):
+        assert any(place.startswith(zone) for place in found), zone
     before = {name: others(settings, name) for name in names}
     files = {p: p.stat() for p in sorted(settings.lake.rglob("*.parquet"))}
     digests = {p: sha256_of(p) for p in files}
@@ -133,16 +141,14 @@ def test_nothing_of_her_is_left_and_nobody_else_loses_a_byte(settings: Settings)
 
 
 def test_shared_files_stay_shared(settings: Settings) -> None:
-    first, second, third = snapshot_ids(settings.lake)
+    first, second, *_ = snapshot_ids(settings.lake)
     path = "ehr/patients/all.parquet"
-    assert (settings.lake / second / path).samefile(settings.lake / third / path)
+    assert (settings.lake / first / path).samefile(settings.lake / second / path)
     erase_maria(settings)
-    assert (settings.lake / first / path).samefile(settings.lake / third / path)
-    assert (settings.vault / "versions" / first / path).samefile(
-        settings.vault / "versions" / third / path
-    )
-    # The old file is nowhere any more.
-    assert (settings.lake / third / path).stat().st_nlink == 3
+    for zone in (settings.lake, settings.vault / "versions"):
+        assert (zone / first / path).samefile(zone / second / path)
+        # The old file is nowhere any more.
+        assert (zone / second / path).stat().st_nlink == 2
 
 
 def test_the_dry_run_counts_and_changes_nothing(settings: Settings) -> None:
@@ -150,7 +156,7 @@ def test_the_dry_run_counts_and_changes_nothing(settings: Settings) -> None:
     plan = plan_erasure(settings, her_token(settings), REASON)
     assert plan.registrations == 3
     assert plan.rows == {name: n for name, (n, _) in HERS.items()} | {"ehr.ed_visits": 3}
-    assert plan.snapshots == 3
+    assert plan.snapshots == 4
     after = {p: sha256_of(p) for p in sorted(settings.home.rglob("*")) if p.is_file()}
     assert after == before
 
@@ -264,17 +270,6 @@ def test_new_tokens_do_not_bring_her_back(settings: Settings) -> None:
     assert_gone(settings, both)
 
 
-def test_an_erasure_goes_through_every_epoch(settings: Settings) -> None:
-    rotate_tokens(settings)
-    take_snapshot(settings)
-    searched = traces(settings)
-    assert any("token_maps" in place for place in searched.found_in(settings))
-    erase_maria(settings)
-    assert_gone(settings, searched)
-    report = take_snapshot(settings)
-    assert report.linked_partitions == report.partitions
-
-
 def restore(settings: Settings, backup: Path, zones: tuple[str, ...]) -> None:
     for zone in zones:
         shutil.rmtree(settings.home / zone)
@@ -379,15 +374,12 @@ settings = load_settings(Path(sys.argv[1]))
 erase.erase(settings, sys.argv[4], "erasure_request", sys.argv[5])
 tombstones.end(settings)
 """
-KILLS = [("replace", n) for n in (1, 2, 3, 4)]
-KILLS += [("swap", n) for n in (0, 1, 2, 3, 5, 8)]
-KILLS += [("removal", n) for n in (1, 3)] + [("sync", 7), ("manifest", 1)]
+KILLS = [("replace", 1), ("replace", 3), ("swap", 0), ("swap", 1), ("swap", 2), ("swap", 7)]
+KILLS += [("removal", 1), ("sync", 7), ("manifest", 1)]
 
 
 @pytest.mark.parametrize(("point", "left"), KILLS)
 def test_a_killed_erasure_is_finished(settings: Settings, point: str, left: int) -> None:
-    rotate_tokens(settings)  # a map that is rewritten, too
-    take_snapshot(settings)
     searched = traces(settings)
     named = her_token(settings)
     request = plan_erasure(settings, named, REASON).request

@@ -98,6 +98,12 @@ def belongings(tables: Iterable[TableContract]) -> dict[Place, Belonging]:
         ContractError: a table's rows cannot be found, nor does it say that it holds no persons.
     """
     declared = list(tables)
+    for table in declared:
+        if table.subject == "organisation" and _belonging(table, set()).persons:
+            raise ContractError(
+                f"{table.where}: {table.source}.{table.name} is declared as about organisations, "
+                "but names a registration: remove subject from its config.meta."
+            )
     found: dict[Place, Belonging] = {}
     owners: set[str] = set()
     while True:

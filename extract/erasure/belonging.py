@@ -32,11 +32,14 @@ class Belonging:
         table: the contract.
         persons: columns that name a registration.
         references: columns that name a row of a table whose rows belong to persons.
+        names: other keys of the row itself, such as a claim's number: no table has them as its
+            primary key.
     """
 
     table: TableContract
     persons: tuple[ColumnContract, ...]
     references: tuple[ColumnContract, ...]
+    names: tuple[ColumnContract, ...]
 
     @property
     def key_domain(self) -> str:
@@ -45,10 +48,9 @@ class Belonging:
 
     @cached_property
     def columns(self) -> tuple[ColumnContract, ...]:
-        """Every column that takes part: the primary key, registrations, references."""
-        return tuple(
-            {c.name: c for c in (self.table.key, *self.persons, *self.references)}.values()
-        )
+        """Every column that takes part: the primary key, registrations, references, names."""
+        columns = (self.table.key, *self.persons, *self.references, *self.names)
+        return tuple({column.name: column for column in columns}.values())
 
     @property
     def domains(self) -> frozenset[str]:
@@ -98,8 +100,9 @@ def belongings(tables: Iterable[TableContract]) -> dict[Place, Belonging]:
         ContractError: a table's rows cannot be found, nor does it say that it holds no persons.
     """
     declared = list(tables)
+    keys = {table.key.key_domain for table in declared}
     for table in declared:
-        if table.subject == "organisation" and _belonging(table, set()).persons:
+        if table.subject == "organisation" and _belonging(table, set(), keys).persons:
             raise ContractError(
                 f"{table.where}: {table.source}.{table.name} is declared as about organisations, "
                 "but names a registration: remove subject from its config.meta."
@@ -111,7 +114,7 @@ def belongings(tables: Iterable[TableContract]) -> dict[Place, Belonging]:
         for table in declared:
             place = (table.source, table.name)
             if place not in found and table.subject != "organisation":
-                belonging = _belonging(table, owners)
+                belonging = _belonging(table, owners, keys)
                 if belonging.persons or belonging.references:
                     found[place] = belonging
                     owners.add(belonging.key_domain)
@@ -126,7 +129,7 @@ def belongings(tables: Iterable[TableContract]) -> dict[Place, Belonging]:
             "config.meta."
         )
     # Only now is every owner known: a table may refer to one that was found after it.
-    return {place: _belonging(b.table, owners) for place, b in found.items()}
+    return {place: _belonging(b.table, owners, keys) for place, b in found.items()}
 
 
 def parents(found: Iterable[Belonging]) -> frozenset[str]:
@@ -134,13 +137,11 @@ def parents(found: Iterable[Belonging]) -> frozenset[str]:
     return frozenset(c.key_domain or "" for b in found for c in b.references)
 
 
-def _belonging(table: TableContract, owners: set[str]) -> Belonging:
+def _belonging(table: TableContract, owners: set[str], keys: set[str | None]) -> Belonging:
+    others = [c for c in table.columns if c.privacy == "record_key" and c.name != table.primary_key]
     return Belonging(
         table,
         tuple(c for c in table.columns if c.privacy == "person_key"),
-        tuple(
-            c
-            for c in table.columns
-            if c.privacy == "record_key" and c.name != table.primary_key and c.key_domain in owners
-        ),
+        tuple(c for c in others if c.key_domain in owners),
+        tuple(c for c in others if c.key_domain not in keys),
     )

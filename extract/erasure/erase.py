@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.erasure.amend import AmendedSnapshot, Amender
-from extract.erasure.belonging import parents
 from extract.erasure.find import (
     Erased,
     Registration,
@@ -159,7 +158,7 @@ def erase(
             reason,
             len(registrations),
             _source_marks(settings, registrations),
-            _token_marks(held, registrations, erased),
+            _token_marks(held, erased),
         )
         report = _apply(held, erased, tombstone, progress)
         action.add(
@@ -296,17 +295,15 @@ def _source_marks(settings: Settings, registrations: list[Registration]) -> Mark
     return {domain: sorted(set(values)) for domain, values in marks.items()}
 
 
-def _token_marks(held: Held, registrations: list[Registration], erased: Erased) -> Marks:
-    """Mark what a restored file could name: registrations, persons, and parents of other rows."""
+def _token_marks(held: Held, erased: Erased) -> Marks:
+    """Mark every token and person id that a file put back could hold."""
     marker = marker_of(held.settings)
-    domains = {one.table.key.key_domain or "" for one in registrations}
-    domains |= parents(held.tables.values()) | {PERSON_DOMAIN}
     return {
         domain: sorted(
             set(marker.of_tokens(pa.array(sorted(tokens), pa.string()), domain).to_pylist())
         )
         for domain, tokens in sorted(erased.tokens.items())
-        if domain in domains and tokens
+        if tokens and not domain.startswith("row ")
     }
 
 

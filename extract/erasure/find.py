@@ -179,6 +179,10 @@ def _look(
             owned = pa.array(belonging.owned(columns, erased.is_in))
             keys = columns[key].filter(owned)
             erased.add(belonging.key_domain, keys.cast(pa.string()).to_pylist())
+            for column in belonging.names:
+                if column.name in columns:
+                    found = columns[column.name].filter(owned)
+                    erased.add(column.key_domain or "", found.to_pylist())
     for file in snapshot.quarantined(belonging).values():
         if not known or looked.get(inode_of(file)) == known:
             continue
@@ -187,6 +191,9 @@ def _look(
         for row in quarantined_rows(pq.read_table(file), belonging, makers):
             if row.row is not None and owns(belonging, row, erased):
                 erased.add(belonging.key_domain, [keys[key] for keys in row.keys])
+                for column in belonging.names:
+                    found = [keys[column.name] for keys in row.keys]
+                    erased.add(column.key_domain or "", found)
 
 
 def owns(belonging: Belonging, row: QuarantinedRow, erased: Erased) -> bool:

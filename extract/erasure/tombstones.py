@@ -54,8 +54,8 @@ class Tombstone:
         reason: a code of ``governance.audit.events.ERASURE_REASONS``.
         registrations: how many registrations the person had.
         source_marks: marks of the registrations' ids in the source, by key domain.
-        token_marks: marks of tokens: of the registrations, of the person id, and of those of their
-            records that other rows refer to, by key domain.
+        token_marks: marks of tokens: of the registrations, of the person id, and of all of their
+            records, by key domain.
     """
 
     number: int

@@ -37,7 +37,7 @@ MARCH, APRIL = datetime(2024, 3, 5, 8, tzinfo=UTC), datetime(2024, 4, 5, 8, tzin
 MARIA, MARIA_ELSEWHERE, PIET, NOAH = 7101_0001, 7101_0002, 7102_0001, 7103_0001
 MARIA_MEMBER, PIET_MEMBER = 7201_0001, 7202_0001
 BORN = {"birth_date": date(1970, 5, 6), "health_number": "HN-MARIA-77", "last_name": "Canaria"}
-WORDS = ("HN-MARIA-77", "Canaria", "M71010001", "M71010002", "canaria@example.org")
+WORDS = ("HN-MARIA-77", "Canaria", "M71010001", "M71010002", "canaria@example.org", "CL-MARIA-1")
 # Her rows by table; the number of rows of everybody else behind it.
 HERS = {
     "ehr.patients": (2, 2),
@@ -127,7 +127,12 @@ CONTENT: dict[str, dict[str, list[dict[str, Any]]]] = {
             {"coverage_id": 9602_0001, "member_id": PIET_MEMBER, "payer_id": "P1"},
         ],
         "claims": [
-            {"claim_id": 9101_0001, "member_id": MARIA_MEMBER, "received_on": date(2024, 3, 9)},
+            {
+                "claim_id": 9101_0001,
+                "claim_number": "CL-MARIA-1",
+                "member_id": MARIA_MEMBER,
+                "received_on": date(2024, 3, 9),
+            },
             {"claim_id": 9101_0002, "replaces_claim_id": 9101_0001, "billed_amount": "10.50"},
             {"claim_id": 9102_0001, "member_id": PIET_MEMBER, "received_on": date(2024, 3, 9)},
         ],
@@ -216,6 +221,7 @@ def traces(settings: Settings) -> Traces:
                 if column.is_key and column.source_type == "bigint":
                     domain = column.key_domain or ""
                     words |= {maker.tokenise_one(raw, domain) for raw in HER_KEYS}
+        words.add(maker.tokenise_one("CL-MARIA-1", "billing.claim_number"))
     return Traces(frozenset(words))
 
 
@@ -231,7 +237,7 @@ def contents(settings: Settings) -> Iterator[tuple[str, str]]:
         if path.suffix == ".parquet" and not where.startswith("vault/"):
             yield where, json.dumps(pq.read_table(path).to_pylist(), default=str)
             yield f"{where} (statistics)", json.dumps(pq.read_metadata(path).to_dict(), default=str)
-    for directory in sorted((settings.vault / "versions").iterdir()):
+    for directory in sorted((settings.vault / "versions").glob("[!.]*")):
         version = open_version(directory, ring)
         for name in version.files:
             rows = [row for batch in version.batches(name) for row in batch.to_pylist()]

@@ -9,7 +9,6 @@ refers to it, and is his. Piet shares every file with her.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -196,12 +195,9 @@ class Traces:
 
     def found_in(self, settings: Settings) -> list[str]:
         """Return where any of it stands: in bytes, in values, in what is encrypted."""
-        words = re.compile("|".join(sorted(self.words)))
-        return [
-            f"{where}: {word}"
-            for where, text in contents(settings)
-            for word in sorted(set(words.findall(text)))
-        ]
+        words = sorted(self.words)
+        # A search for each word is faster than one for any of them.
+        return [f"{where}: {w}" for where, text in contents(settings) for w in words if w in text]
 
 
 def traces(settings: Settings) -> Traces:

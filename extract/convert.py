@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -179,24 +180,40 @@ class Converter:
     def _quarantine(
         self, raw: RawBatch, faults: Mapping[str, Faults], dropped: Mask, tally: Tally
     ) -> pa.RecordBatch | None:
-        texts = {(m.column, m.row): m.raw for m in raw.misfits}
-        found: list[dict[str, str | bool | None]] = []
-        for column in self._table.read_columns:
-            for reason, mask in faults[column.name].items():
-                for row in np.flatnonzero(mask).tolist():
-                    drops = bool(dropped[row]) and self._drops_row(column)
-                    tally.quarantined[(column.name, reason, drops)] += 1
-                    found.append(
-                        {
-                            "column_name": column.name,
-                            "reason_code": reason,
-                            "is_row_dropped": drops,
-                            "source_key": _raw_text(raw, texts, self._table.primary_key, row),
-                            "raw_value": _raw_text(raw, texts, column.name, row),
-                            "raw_row": _raw_row(raw, texts, row) if dropped[row] else None,
-                        }
-                    )
-        return pa.RecordBatch.from_pylist(found, QUARANTINE_SCHEMA) if found else None
+        masks = [
+            (column, reason, mask)
+            for column in self._table.read_columns
+            for reason, mask in faults[column.name].items()
+        ]
+        if not masks:
+            return None
+        texts = _RawTexts(raw, np.logical_or.reduce([mask for _, _, mask in masks]))
+        whole_rows = texts.rows(dropped)
+        parts: list[pa.RecordBatch] = []
+        for column, reason, mask in masks:
+            drops = self._drops_row(column)
+            places = np.flatnonzero(mask)
+            if not len(places):
+                continue
+            is_dropped = dropped[places] & drops
+            for flag in (True, False):
+                count = int((is_dropped == flag).sum())
+                if count:
+                    tally.quarantined[(column.name, reason, flag)] += count
+            parts.append(
+                pa.RecordBatch.from_arrays(
+                    [
+                        pa.repeat(column.name, len(places)),
+                        pa.repeat(reason, len(places)),
+                        pa.array(is_dropped),
+                        texts.column(self._table.primary_key, places),
+                        texts.column(column.name, places),
+                        texts.chosen(whole_rows, places),
+                    ],
+                    schema=QUARANTINE_SCHEMA,
+                )
+            )
+        return pa.concat_batches(parts) if parts else None
 
     def _count(
         self,
@@ -228,9 +245,9 @@ class Converter:
             tally.emptied[name] += int((bad & ~dropped).sum())
             if column.is_summed:
                 total = EXACT.add(tally.sums[name], _sum(values[name]))
-                for row in np.flatnonzero(bad).tolist():
-                    number = exact_number(_raw_text(raw, texts, name, row) or "")
-                    total = EXACT.add(total, number or Decimal(0))
+                unfit = _RawTexts(raw, bad).column(name, np.flatnonzero(bad)) if bad.any() else ()
+                for text in unfit:
+                    total = EXACT.add(total, exact_number(text.as_py() or "") or Decimal(0))
                 tally.sums[name] = total
 
 
@@ -259,24 +276,54 @@ def _least(
     return choose(one, other)
 
 
-def _raw_text(
-    raw: RawBatch, texts: Mapping[tuple[str, int], str], name: str, row: int
-) -> str | None:
-    if (name, row) in texts:
-        return texts[(name, row)]
-    array = raw.rows.column(raw.rows.schema.names.index(name))
-    value = array[row]
-    if not value.is_valid:
-        return None
+class _RawTexts:
+    """Those rows of a batch that do not fit, as the database has them, every value a text."""
+
+    def __init__(self, raw: RawBatch, unfit: Mask) -> None:
+        self._raw = raw
+        self._rows = np.flatnonzero(unfit)
+        self._misfits: dict[str, dict[int, str]] = defaultdict(dict)
+        for misfit in raw.misfits:
+            self._misfits[misfit.column][misfit.row] = misfit.raw
+        self._columns: dict[str, pa.Array] = {}
+
+    def column(self, name: str, places: npt.NDArray[np.intp]) -> pa.Array:
+        """Return a column's values at some rows of the batch, all of them unfit."""
+        return self.chosen(self._column(name), places)
+
+    def rows(self, dropped: Mask) -> pa.Array:
+        """Return each unfit row whole, as JSON, where it is dropped; else null."""
+        names = self._raw.rows.schema.names
+        is_dropped = dropped[self._rows]
+        if not is_dropped.any():
+            return pa.nulls(len(self._rows), pa.string())
+        columns = [self._column(name).to_pylist() for name in names]
+        texts = [
+            json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False) if drops else None
+            for drops, *values in zip(is_dropped.tolist(), *columns, strict=True)
+        ]
+        return pa.array(texts, pa.string())
+
+    def chosen(self, values: pa.Array, places: npt.NDArray[np.intp]) -> pa.Array:
+        """Return of one value for each unfit row those at some rows of the batch."""
+        return values.take(pa.array(np.searchsorted(self._rows, places)))
+
+    def _column(self, name: str) -> pa.Array:
+        if name not in self._columns:
+            whole = self._raw.rows.column(self._raw.rows.schema.names.index(name))
+            texts = _texts(whole.take(pa.array(self._rows)))
+            for row, text in self._misfits[name].items():
+                texts[int(np.searchsorted(self._rows, row))] = text
+            self._columns[name] = pa.array(texts, pa.string())
+        return self._columns[name]
+
+
+def _texts(array: pa.Array) -> list[str | None]:
     if pa.types.is_timestamp(array.type):
         # Beyond year 9999 Python has no instant: microseconds since 1970 say it all.
-        micros = array.slice(row, 1).view(pa.int64())[0].as_py()
-        return f"{micros} us"
-    if pa.types.is_date(array.type):
-        return f"{array.slice(row, 1).view(pa.int32())[0].as_py()} days"
-    return str(value.as_py())
-
-
-def _raw_row(raw: RawBatch, texts: Mapping[tuple[str, int], str], row: int) -> str:
-    values = {name: _raw_text(raw, texts, name, row) for name in raw.rows.schema.names}
-    return json.dumps(values, ensure_ascii=False)
+        found, form = array.view(pa.int64()), "{} us"
+    elif pa.types.is_date(array.type):
+        found, form = array.view(pa.int32()), "{} days"
+    else:
+        found, form = array, "{}"
+    return [None if value is None else form.format(value) for value in found.to_pylist()]

@@ -9,6 +9,7 @@ from extract.identity.epochs import begin_rotation
 from extract.identity.key_provider import FileKeys, load_provider
 from extract.identity.keyring import KEYRING, rotate
 from extract.zones import locked
+from governance.audit.log import audited
 from governance.errors import KeyFileError
 from governance.settings import Settings
 
@@ -45,10 +46,11 @@ def rotate_tokens(settings: Settings) -> TokenRotation:
     """Begin the next epoch of tokens.
 
     Raises:
+        AuditError: the audit log cannot be written.
         KeyFileError: the token key is missing, open to others, or another than before.
         SnapshotError: there is no snapshot yet, or a rotation has begun.
     """
-    with locked(settings):
+    with locked(settings), audited(settings, "rotate_tokens"):
         keys = begin_rotation(settings)
     before = keys.before or keys.now
     return TokenRotation(before.name, keys.now.name)
@@ -63,10 +65,11 @@ def rotate_master_key(settings: Settings, old_keys: Path | None = None) -> KeyRo
             by now, or a key-management service.
 
     Raises:
+        AuditError: the audit log cannot be written.
         KeyFileError: there is no keyring yet, or it cannot be opened.
         SnapshotError: a snapshot is being taken.
     """
-    with locked(settings):
+    with locked(settings), audited(settings, "rotate_key"):
         if not (settings.vault / KEYRING).is_file():
             raise KeyFileError(
                 f"The vault {settings.vault} has no keyring yet: `scutari snapshot` makes it, or, "

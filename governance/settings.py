@@ -95,6 +95,19 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True)
+class EncryptionSettings:
+    """How the warehouse file is encrypted.
+
+    Attributes:
+        key_file: 32 random bytes for the account that builds; made by the first build.
+        httpfs: DuckDB's extension file; None where it is installed in DuckDB's own directory.
+    """
+
+    key_file: Path
+    httpfs: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """One installation: its home directory, its zones and its sources."""
 
@@ -103,6 +116,7 @@ class Settings:
     is_synthetic: bool = False
     keys: KeySettings = field(default_factory=KeySettings)
     retention: RetentionSettings | None = None
+    encryption: EncryptionSettings | None = None
 
     @property
     def lake(self) -> Path:
@@ -171,7 +185,7 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    unknown = set(raw) - {"synthetic", "sources", "vault", "retention"}
+    unknown = set(raw) - {"synthetic", "sources", "vault", "warehouse", "retention"}
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -186,6 +200,7 @@ def load_settings(home: Path | None = None) -> Settings:
         is_synthetic=is_synthetic,
         keys=_keys(home, raw.get("vault", {})),
         retention=_retention(home, raw["retention"]) if "retention" in raw else None,
+        encryption=_encryption(home, raw.get("warehouse")),
     )
 
 
@@ -226,6 +241,26 @@ def _keys(home: Path, body: object) -> KeySettings:
         directory=home / body["key_directory"] if "key_directory" in body else None,
         provider=body.get("key_provider"),
         options=dict(options),
+    )
+
+
+def _encryption(home: Path, body: object) -> EncryptionSettings | None:
+    if body is None:
+        return None
+    where = f"[warehouse] in {home / SETTINGS_FILE}"
+    if not isinstance(body, dict):
+        raise SettingsError(f"{where} must be a table of settings.")
+    unknown = set(body) - {"key_file", "httpfs"}
+    if unknown:
+        raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}.")
+    for setting, value in body.items():
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{where}: {setting} must be a text in quotes.")
+    if "key_file" not in body:
+        raise SettingsError(f"{where} needs key_file, the file that the warehouse's key is in.")
+    return EncryptionSettings(
+        key_file=home / body["key_file"],
+        httpfs=home / body["httpfs"] if "httpfs" in body else None,
     )
 
 

@@ -117,7 +117,7 @@ ROWS = Kind("a number of rows with two significant digits", _is_rows)
 SNAPSHOT_ID = Kind("a snapshot id", _is_snapshot)
 HOSPITAL = Kind("the code of a hospital that has a zone here", _is_hospital)
 ACCOUNT = Kind("an account of this machine", _is_account)
-TOKEN = _matching("a token of 20 hexadecimal digits", r"a[0-9a-f]{19}")
+TOKEN = _matching("a token of 20 hexadecimal digits", r"[0-9a-f]{20}")
 DIGEST = _matching("64 hexadecimal digits", r"[0-9a-f]{64}")
 
 EVENTS: Mapping[str, Event] = {
@@ -134,7 +134,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "build": Event(
         {
-            "target": one_of("duckdb", "spark", "other"),
+            "target": one_of("duckdb", "encrypted", "spark", "other"),
             "is_partial": FLAG,
             "snapshot_id": SNAPSHOT_ID,
             "models": COUNT,
@@ -164,6 +164,15 @@ EVENTS: Mapping[str, Event] = {
         required=("is_again",),
     ),
     "retain": Event({"snapshots": COUNT, "quarantines": COUNT, "token_maps": COUNT}),
+    "release_closed": Event(
+        {
+            "reason": one_of("destroyed", "never_sent", "returned", "synthetic"),
+            "manifest_sha256": DIGEST,
+        },
+        required=("reason", "manifest_sha256"),
+    ),
+    "rotate_key": Event({}),
+    "rotate_tokens": Event({}),
     # What the honest broker writes before it answers.
     "identity_lookup": Event(
         {

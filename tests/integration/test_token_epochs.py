@@ -26,10 +26,11 @@ from extract.identity.tokens import KEY_FILE, Tokeniser
 from extract.identity.vault import CROSSWALK
 from extract.lake import read_manifest, snapshot_ids
 from extract.reference import reference_table
-from extract.rotation import rotate_tokens
+from extract.rotation import rotate_master_key, rotate_tokens
 from extract.snapshot import take_snapshot
 from extract.status import describe_status
 from extract.verify import verify_snapshot
+from governance.audit.verify import read_logs
 from governance.errors import KeyFileError, SnapshotError
 from governance.settings import PROJECT_ROOT, Settings
 from ops.cli import main
@@ -188,6 +189,19 @@ def test_a_lake_of_two_epochs_is_not_built(settings: Settings) -> None:
     shutil.copy2(before / visits, settings.lake / "current" / visits)
     with pytest.raises(SnapshotError, match=f"{visits} has other content"):
         current_snapshot(settings)
+
+
+def test_who_rotated_which_keys_is_in_the_log(settings: Settings) -> None:
+    rotate_tokens(settings)
+    rotate_master_key(settings)
+    (log,) = read_logs(settings)
+    found = [(entry.event, entry.outcome) for entry in log.entries if "rotate" in entry.event]
+    assert found == [
+        ("rotate_tokens", "begun"),
+        ("rotate_tokens", "done"),
+        ("rotate_key", "begun"),
+        ("rotate_key", "done"),
+    ]
 
 
 def test_a_rotation_needs_a_snapshot_and_is_begun_once(tmp_path: Path) -> None:

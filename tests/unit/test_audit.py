@@ -230,7 +230,7 @@ def test_a_lookup_needs_all_that_binds_it(settings: Settings) -> None:
         "role": "honest_broker",
         "reason": "patient_safety",
         "purpose": "TREAT",
-        "token": "a" * 20,
+        "token": "b" + "0" * 19,
         "hospital": "harbour",
     }
     assert append(settings, "identity_lookup", whole, outcome="begun").parameters == whole

@@ -149,8 +149,8 @@ def _remove_built(settings: Settings) -> int:
     record_path(settings).unlink(missing_ok=True)
     files = [*settings.home.glob(f"{settings.warehouse.name}*")]
     for zone in (settings.published, *sorted(settings.operational.glob("*"))):
+        # Hidden ones, too: what a publication that was cut off left.
         files += [path for path in zone.glob("*") if ".duckdb" in path.name]
-        files += [path for path in zone.glob(".*") if ".duckdb" in path.name]
     for path in files:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -32,6 +32,8 @@ from extract.erasure.tombstones import Tombstones, read_tombstones
 from extract.identity.epochs import TokenKeys, end_rotation, every_token_key
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
+from extract.identity.matching.decisions import read_decisions, standing
+from extract.identity.matching.grouping import REVIEW
 from extract.identity.opening import VERSIONS, open_vault
 from extract.identity.token_map import MAPS, retokeniser
 from extract.identity.tokens import derive_key, key_id
@@ -142,7 +144,8 @@ class _Run:
         head = self.tombstones.head if self.tombstones else ""
         self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring, head)
         self.quarantine = self.settings.restricted / QUARANTINE / name
-        for folder in (self.lake, self.vault.directory, self.quarantine):
+        self.review = self.settings.restricted / REVIEW / name
+        for folder in (self.lake, self.vault.directory, self.quarantine, self.review):
             folder.mkdir(mode=0o755 if folder == self.lake else 0o700, parents=True)
         stamp_quarantine(self.quarantine, head)
         directory = None if self.full else current_directory(self.settings.lake)
@@ -318,14 +321,14 @@ class _Run:
             snapshot_id=self.snapshot_id,
             person_map=self.lake / path,
             spill=self.spill,
+            review=self.review,
+            method=self.settings.matching,
+            standing=standing(read_decisions(self.settings.vault, self.keyring)),
             renewed=self.retokeniser.crosswalk if self.retokeniser else None,
         )
         sync(self.lake / path)
         self.files[path] = describe_file(self.lake / path)
-        self.progress(
-            f"persons: {people.registrations:,} registrations are {people.persons:,} persons, "
-            f"{people.unlinkable:,} cannot be linked"
-        )
+        self.progress(f"persons: {people}")
         return people
 
     def _write_token_map(self) -> None:
@@ -413,7 +416,7 @@ class _Run:
             maps = self.settings.restricted / MAPS
             os.replace(maps / f".{self.snapshot_id}.new", maps / f"{self.snapshot_id}.parquet")
             sync(maps)
-        for folder in (self.quarantine, self.vault.directory, self.lake):
+        for folder in (self.quarantine, self.review, self.vault.directory, self.lake):
             for directory, _, _ in os.walk(folder):
                 sync(Path(directory))
             os.rename(folder, folder.with_name(self.snapshot_id))

@@ -20,6 +20,7 @@ SETTINGS_FILE = "scutari.toml"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 SourceKind = Literal["sqlite", "postgresql"]
+MatchingMethod = Literal["probabilistic", "deterministic"]
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -116,6 +117,7 @@ class Settings:
     is_synthetic: bool = False
     keys: KeySettings = field(default_factory=KeySettings)
     retention: RetentionSettings | None = None
+    matching: MatchingMethod = "probabilistic"
     encryption: EncryptionSettings | None = None
 
     @property
@@ -185,7 +187,7 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    unknown = set(raw) - {"synthetic", "sources", "vault", "warehouse", "retention"}
+    unknown = set(raw) - {"synthetic", "sources", "vault", "warehouse", "matching", "retention"}
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -200,6 +202,7 @@ def load_settings(home: Path | None = None) -> Settings:
         is_synthetic=is_synthetic,
         keys=_keys(home, raw.get("vault", {})),
         retention=_retention(home, raw["retention"]) if "retention" in raw else None,
+        matching=_matching(home, raw.get("matching", {})),
         encryption=_encryption(home, raw.get("warehouse")),
     )
 
@@ -217,6 +220,18 @@ def _retention(home: Path, body: object) -> RetentionSettings:
     if body.get("months") and "snapshots" not in body:
         raise SettingsError(f"{where} names months, but not how many snapshots stay beside them.")
     return RetentionSettings(**body)
+
+
+def _matching(home: Path, body: object) -> MatchingMethod:
+    method = body.get("method", "probabilistic") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or set(body) - {"method"}:
+        raise SettingsError(f"[matching] in {home / SETTINGS_FILE} has one setting: method.")
+    if method not in ("probabilistic", "deterministic"):
+        raise SettingsError(
+            f'[matching] in {home / SETTINGS_FILE} needs method = "probabilistic" or '
+            '"deterministic".'
+        )
+    return "deterministic" if method == "deterministic" else "probabilistic"
 
 
 def _keys(home: Path, body: object) -> KeySettings:

@@ -31,6 +31,9 @@ ELSEWHERE = (
     "erasure, or run `scutari erase --again` after each restore of one",
     "copies that readers of the warehouse made: DuckDB files, exports, Spark warehouses",
     "worklists and figures that were downloaded, printed or sent from the pages",
+    "a steward's decision (`scutari match`) about one of the registrations: its id in the source "
+    "stays in vault/decisions.jsonl, encrypted, since the record of decisions is one chain",
+    "what the release ledger holds of persons: keyed digests, to refuse linkable releases",
     "the operational databases themselves, and whatever they feed beside this one",
     "blocks of the disk that deleted files lay in, unless it is encrypted or overwritten",
 )

@@ -92,7 +92,7 @@ class Held:
     @property
     def review_files(self) -> list[Path]:
         """What patient matching keeps for its reviewers."""
-        return sorted((self.settings.restricted / MATCHING).rglob("*.parquet"))
+        return sorted((self.settings.restricted / MATCHING).rglob("*.csv"))
 
     def registrations(self, source: str) -> list[TableContract]:
         """Return a source's tables of registrations."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from extract.identity.vault import CROSSWALK
 from extract.identity.version import NewVersion, SealedFile, Version
 from extract.partitions import ParquetFile
 from extract.values import Mask
+from governance.files import write_whole
 
+_TOKEN = re.compile(r"\b[0-9a-f]{20}\b")
 Gone = Callable[[pa.RecordBatch], Mask]
 
 
@@ -106,12 +109,19 @@ def names_erased(batch: pa.RecordBatch, erased: Erased) -> Mask:
 
 def amend_token_maps(held: Held, erased: Erased) -> int:
     """Take the erased out of the maps from old to new tokens; return how many pairs went."""
-    return sum(_amend(path, erased, _gone_from_map) for path in held.token_maps)
+    return sum(_amend_map(path, erased) for path in held.token_maps)
 
 
 def amend_review_files(held: Held, erased: Erased) -> int:
     """Take the erased out of what matching keeps for its reviewers; return how many rows went."""
-    return sum(_amend(path, erased, names_erased) for path in held.review_files)
+    known, removed = set(erased.all.to_pylist()), 0
+    for path in held.review_files:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        left = [line for line in lines if known.isdisjoint(_TOKEN.findall(line))]
+        if len(left) < len(lines):
+            write_whole(path, "".join(left).encode(), 0o600)
+            removed += len(lines) - len(left)
+    return removed
 
 
 def _gone_from_map(pairs: pa.RecordBatch, erased: Erased) -> Mask:
@@ -123,10 +133,10 @@ def _gone_from_map(pairs: pa.RecordBatch, erased: Erased) -> Mask:
     return gone
 
 
-def _amend(path: Path, erased: Erased, gone: Callable[[pa.RecordBatch, Erased], Mask]) -> int:
+def _amend_map(path: Path, erased: Erased) -> int:
     table = pq.read_table(path)
     columns = [one_array(column) for column in table.columns]
-    mask = gone(pa.RecordBatch.from_arrays(columns, schema=table.schema), erased)
+    mask = _gone_from_map(pa.RecordBatch.from_arrays(columns, schema=table.schema), erased)
     if not mask.any():
         return 0
     # Hidden, with the ending that the next snapshot sweeps away.

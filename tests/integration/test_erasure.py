@@ -116,8 +116,13 @@ def test_nothing_of_her_is_left_and_nobody_else_loses_a_byte(settings: Settings)
     before = {name: others(settings, name) for name in names}
     files = {p: p.stat() for p in sorted(settings.lake.rglob("*.parquet"))}
     digests = {p: sha256_of(p) for p in files}
+    listed = settings.restricted / "matching" / names[-1] / "review.csv"
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    hers = her_token(settings)
+    listed.write_text(f"one,other,weight\n{hers},{'b' * 20},3\n{'c' * 20},{'d' * 20},3\n")
     report = erase_maria(settings)
     assert_gone(settings, searched)
+    assert listed.read_text() == f"one,other,weight\n{'c' * 20},{'d' * 20},3\n"
     for name in names:
         after = others(settings, name)
         for table, (_, left) in HERS.items():

@@ -376,7 +376,7 @@ settings = load_settings(Path(sys.argv[1]))
 erase.erase(settings, sys.argv[4], "erasure_request", sys.argv[5])
 tombstones.end(settings)
 """
-KILLS = [("replace", 1), ("swap", 0), ("swap", 1), ("swap", 2), ("removal", 1), ("manifest", 1)]
+KILLS = [("replace", 1), ("swap", 1), ("swap", 2), ("removal", 1)]
 
 
 @pytest.mark.parametrize(("point", "left"), KILLS)

@@ -171,6 +171,9 @@ class _Reader:
         key = self._text(meta, "primary_key")
         cursor = self._text(meta, "cursor")
         partition_by = self._text(meta, "partition_by")
+        subject = self._text(meta, "subject")
+        if subject not in (None, "organisation"):
+            self._fault(node, f"subject of table {label} is not organisation")
         if key is None:
             self._fault(node, f"table {label} has no primary_key in config.meta")
         if cursor is None and source.is_operational:
@@ -187,6 +190,7 @@ class _Reader:
                 where=self._where(node),
                 cursor=cursor,
                 partition_by=partition_by,
+                subject=subject,
             )
 
     def _refuse_open_texts(self, label: str, columns: dict[str, ColumnContract]) -> None:

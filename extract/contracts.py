@@ -135,6 +135,8 @@ class TableContract:
     where: str
     cursor: str | None = None
     partition_by: str | None = None
+    # `organisation` where no row is about a patient; see extract/erasure/belonging.py.
+    subject: str | None = None
 
     @cached_property
     def by_name(self) -> dict[str, ColumnContract]:

@@ -70,6 +70,8 @@ class Tally:
     sums: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     emptied: Counter[str] = field(default_factory=Counter)
     dropped_nulls: Counter[str] = field(default_factory=Counter)
+    erased: int = 0
+    erased_nulls: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
 
 

@@ -49,6 +49,8 @@ class Partition:
         quarantined: what was kept out.
         emptied: per column, nulls in the lake that are a quarantined value in the source.
         dropped_nulls: per column, nulls among the rows in quarantine.
+        erased: rows of persons who were erased.
+        erased_nulls: per column, nulls among those.
     """
 
     rows: int
@@ -57,6 +59,17 @@ class Partition:
     quarantined: tuple[Quarantined, ...] = ()
     emptied: dict[str, int] = field(default_factory=dict)
     dropped_nulls: dict[str, int] = field(default_factory=dict)
+    erased: int = 0
+    erased_nulls: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Amended:
+    """What an erasure did to a snapshot after it was taken: when last, how many, why."""
+
+    at: str
+    erasures: int
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,8 @@ class Manifest:
 
     ``tables`` has the partitions by source, table and period; ``files`` every file by its path
     within the snapshot, the manifest aside; ``token_epoch`` the digit that all its tokens begin
-    with.
+    with; ``tombstones`` the last erasure that is applied to it; ``erased_keys``, by key domain, a
+    keyed digest of the erased records that other rows refer to.
     """
 
     snapshot_id: str
@@ -85,6 +99,9 @@ class Manifest:
     tables: dict[str, dict[str, dict[str, Partition]]]
     files: dict[str, LakeFile]
     token_epoch: str = "a"
+    tombstones: str = ""
+    erased_keys: dict[str, str] = field(default_factory=dict)
+    amended: Amended | None = None
 
     def partition(self, source: str, table: str, period: str) -> Partition | None:
         """Return one partition, or None where the snapshot has none."""
@@ -144,7 +161,10 @@ def read_manifest(directory: Path, key: bytes | None) -> Manifest:
         for source, tables in body.pop("tables").items()
     }
     files = {name: LakeFile(**value) for name, value in body.pop("files").items()}
-    return Manifest(tables=tables, files=files, **body)
+    amended = body.pop("amended", None)
+    if amended is not None:
+        amended = Amended(amended["at"], amended["erasures"], tuple(amended["reasons"]))
+    return Manifest(tables=tables, files=files, amended=amended, **body)
 
 
 def current_directory(lake: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""Reconciliation: what the source holds is in the lake or in quarantine, and nowhere else.
+"""Reconciliation: what the source holds is in the lake, in quarantine or erased, nowhere else.
 
 The source's side is counted by the database itself in the state that was read. The lake's side is
 counted from the footers of the written files (rows, nulls) and from the converted values (key
@@ -61,6 +61,7 @@ class Check:
     source_count: int | None
     lake_count: int | None
     quarantined_count: int | None
+    erased_count: int | None
     is_equal: bool
     digest: str | None
 
@@ -108,7 +109,7 @@ def reconcile(table: TableContract, outcomes: Iterable[Outcome], key: bytes) -> 
 
 def _row_count(table: TableContract, done: list[Outcome]) -> Check:
     equal = all(
-        o.profile.row_count == o.footer.rows + o.partition.dropped
+        o.profile.row_count == o.footer.rows + o.partition.dropped + o.partition.erased
         and o.footer.rows == o.partition.rows
         for o in done
     )
@@ -120,6 +121,7 @@ def _row_count(table: TableContract, done: list[Outcome]) -> Check:
         sum(o.profile.row_count for o in done),
         sum(o.footer.rows for o in done),
         sum(o.partition.dropped for o in done),
+        sum(o.partition.erased for o in done),
         equal,
         None,
     )
@@ -140,23 +142,27 @@ def _key_range(table: TableContract, done: list[Outcome], digest: Callable[[obje
         None,
         None,
         None,
+        None,
         equal,
         digest(ranges),
     )
 
 
 def _null_count(table: TableContract, name: str, done: list[Outcome]) -> Check:
-    source = lake = quarantined = 0
+    source = lake = quarantined = erased = 0
     equal = True
     for o in done:
         # A value that was set aside left a null in the lake which the source does not have.
         stayed = o.footer.nulls.get(name, 0) - o.partition.emptied.get(name, 0)
         dropped = o.partition.dropped_nulls.get(name, 0)
-        equal = equal and o.profile.null_counts[name] == stayed + dropped
+        gone = o.partition.erased_nulls.get(name, 0)
+        equal = equal and o.profile.null_counts[name] == stayed + dropped + gone
         source += o.profile.null_counts[name]
         lake += stayed
         quarantined += dropped
-    return Check(table.source, table.name, name, NULL_COUNT, source, lake, quarantined, equal, None)
+        erased += gone
+    counts = (source, lake, quarantined, erased)
+    return Check(table.source, table.name, name, NULL_COUNT, *counts, equal, None)
 
 
 def _sum(
@@ -168,7 +174,7 @@ def _sum(
         if o.tally is not None
     )
     sums = [(o.profile.period, str(Decimal(o.profile.sums[name]).normalize())) for o in done]
-    return Check(table.source, table.name, name, SUM, None, None, None, equal, digest(sums))
+    return Check(table.source, table.name, name, SUM, None, None, None, None, equal, digest(sums))
 
 
 def quarantine_rows(

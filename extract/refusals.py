@@ -1,13 +1,39 @@
-"""Why a snapshot is refused: the database is not as declared, or the lake does not add up."""
+"""Why a snapshot is refused: wrong settings, another database, a lake that does not add up."""
 
 from __future__ import annotations
 
-from extract.contracts import SourceContract
+from extract.contracts import SourceContract, operational_contracts
 from extract.reconcile import Check
 from extract.sources.base import Source
-from governance.errors import ReconciliationError, SourceError
+from governance.errors import ReconciliationError, SettingsError, SourceError
+from governance.settings import SETTINGS_FILE, Settings
 
 FAULTS_NAMED = 5
+
+
+def configured_sources(
+    settings: Settings, contracts: dict[str, SourceContract]
+) -> dict[str, SourceContract]:
+    """Return the contracts of the sources that the settings name.
+
+    Raises:
+        SettingsError: a source has no contract, or one that is not operational.
+    """
+    operational = operational_contracts(contracts)
+    strangers = sorted(set(settings.sources) - set(operational))
+    if strangers and strangers[0] in contracts:
+        raise SettingsError(
+            f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which is declared, "
+            "but not as operational: write is_operational: true into config.meta of the source "
+            f"in models/staging/{strangers[0]}/."
+        )
+    if strangers:
+        raise SettingsError(
+            f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which no contract "
+            "declares: write models/staging/"
+            f"{strangers[0]}/_{strangers[0]}__sources.yml or remove it."
+        )
+    return {name: operational[name] for name in settings.sources}
 
 
 def check_tables(source: Source, contract: SourceContract) -> None:

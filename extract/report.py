@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from extract.contracts import TableContract
 from extract.identity.vault import Linked
+from extract.lake import Partition
 from extract.reconcile import ROW_COUNT, Check, Outcome
 
 
@@ -37,6 +38,36 @@ class SnapshotReport:
         )
 
 
+def report_of(
+    snapshot_id: str,
+    tables: Mapping[str, Mapping[str, Mapping[str, Partition]]],
+    people: Linked,
+    checks: tuple[Check, ...],
+    *,
+    linked: int,
+) -> SnapshotReport:
+    """Return the report on the operational tables of a snapshot, by source, table and period."""
+    partitions = [
+        partition
+        for by_table in tables.values()
+        for periods in by_table.values()
+        for partition in periods.values()
+    ]
+    values = [item for partition in partitions for item in partition.quarantined]
+    return SnapshotReport(
+        snapshot_id=snapshot_id,
+        # A table without a row has a partition, too.
+        tables=sum(len(by_table) for by_table in tables.values()),
+        rows=sum(partition.rows for partition in partitions),
+        quarantined_values=sum(item.rows for item in values),
+        quarantined_rows=sum(partition.dropped for partition in partitions),
+        partitions=len(partitions),
+        linked_partitions=linked,
+        people=people,
+        checks=checks,
+    )
+
+
 def table_line(table: TableContract, outcomes: list[Outcome]) -> str:
     """Return one table's line of progress."""
     rows = sum(o.footer.rows for o in outcomes)
@@ -51,7 +82,7 @@ def table_line(table: TableContract, outcomes: list[Outcome]) -> str:
 
 
 def _reconciliation_lines(checks: tuple[Check, ...]) -> Iterator[str]:
-    heads = ("table", "source rows", "lake rows", "quarantine", "checks equal")
+    heads = ("table", "source rows", "lake rows", "quarantine", "erased", "checks equal")
     rows: list[tuple[str, ...]] = []
     for check in checks:
         if check.check_code != ROW_COUNT:
@@ -61,7 +92,12 @@ def _reconciliation_lines(checks: tuple[Check, ...]) -> Iterator[str]:
             for c in checks
             if (c.source_name, c.table_name) == (check.source_name, check.table_name)
         ]
-        counts = (check.source_count, check.lake_count, check.quarantined_count)
+        counts = (
+            check.source_count,
+            check.lake_count,
+            check.quarantined_count,
+            check.erased_count,
+        )
         equal = f"{sum(c.is_equal for c in own)} of {len(own)}"
         name = f"{check.source_name}.{check.table_name}"
         rows.append((name, *(f"{count:,}" for count in counts), equal))

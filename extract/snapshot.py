@@ -26,7 +26,10 @@ from extract.codes import CodeSets, code_sets_digest, load_code_sets
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
-from extract.identity.epochs import TokenKeys, end_rotation
+from extract.erasure.source import SourceErasure
+from extract.erasure.state import require_applied_to_zones, stamp_quarantine
+from extract.erasure.tombstones import Tombstones, read_tombstones
+from extract.identity.epochs import TokenKeys, end_rotation, every_token_key
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
 from extract.identity.matching.decisions import read_decisions, standing
@@ -53,8 +56,8 @@ from extract.lake import (
 from extract.partitions import describe_file, link_file, write_partition, write_table
 from extract.reconcile import Check, Outcome, quarantine_rows, read_footer, reconcile
 from extract.reference import reference_table_apart, reference_versions
-from extract.refusals import check_tables, refuse_unequal
-from extract.report import SnapshotReport, table_line
+from extract.refusals import check_tables, configured_sources, refuse_unequal
+from extract.report import SnapshotReport, report_of, table_line
 from extract.sources.base import WHOLE_TABLE, PartitionProfile, Source
 from extract.sources.open import open_source
 from extract.zones import QUARANTINE, explained, installation_keys, locked, new_id, sweep
@@ -80,6 +83,7 @@ def take_snapshot(
     Raises:
         AuditError: the audit log cannot be written.
         ContractError: the dbt source files do not say all.
+        ErasureError: persons who were erased stand in what is there.
         KeyFileError: the token key is missing, open to others, or another than before.
         ReconciliationError: source and lake do not add up.
         SettingsError: a source of the settings has no contract.
@@ -89,7 +93,7 @@ def take_snapshot(
     # Arrow's own allocators keep what was freed: a third more memory, and no time won.
     pa.set_memory_pool(pa.system_memory_pool())
     contracts = load_contracts(PROJECT_ROOT)
-    operational = _configured(settings, contracts)
+    operational = configured_sources(settings, contracts)
     with (
         locked(settings),
         audited(settings, "snapshot", is_full=full) as action,
@@ -98,7 +102,9 @@ def take_snapshot(
         sweep(settings)
         keys = installation_keys(settings)
         keyring = open_vault(settings.vault, load_provider(settings), progress)
-        run = _Run(settings, contracts, operational, keys, keyring, full=full, progress=progress)
+        require_applied_to_zones(settings, keyring)
+        held = (keys, keyring, read_tombstones(settings))
+        run = _Run(settings, contracts, operational, *held, full=full, progress=progress)
         try:
             report = run.take()
         finally:
@@ -112,26 +118,6 @@ def take_snapshot(
     return report
 
 
-def _configured(
-    settings: Settings, contracts: dict[str, SourceContract]
-) -> dict[str, SourceContract]:
-    operational = operational_contracts(contracts)
-    strangers = sorted(set(settings.sources) - set(operational))
-    if strangers and strangers[0] in contracts:
-        raise SettingsError(
-            f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which is declared, "
-            "but not as operational: write is_operational: true into config.meta of the source "
-            f"in models/staging/{strangers[0]}/."
-        )
-    if strangers:
-        raise SettingsError(
-            f"{settings.home / SETTINGS_FILE} names the source {strangers[0]}, which no contract "
-            "declares: write models/staging/"
-            f"{strangers[0]}/_{strangers[0]}__sources.yml or remove it."
-        )
-    return {name: operational[name] for name in settings.sources}
-
-
 @dataclass
 class _Run:
     """One snapshot while it is being taken."""
@@ -141,6 +127,7 @@ class _Run:
     operational: dict[str, SourceContract]
     keys: TokenKeys
     keyring: Keyring
+    tombstones: Tombstones | None
     full: bool
     progress: Progress
     tables: dict[str, dict[str, dict[str, Partition]]] = field(default_factory=dict)
@@ -154,11 +141,13 @@ class _Run:
         self.spill = self.settings.restricted / "spill" / "extract"
         name = f".{self.snapshot_id}.tmp"
         self.lake = self.settings.lake / name
-        self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring)
+        head = self.tombstones.head if self.tombstones else ""
+        self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring, head)
         self.quarantine = self.settings.restricted / QUARANTINE / name
         self.review = self.settings.restricted / REVIEW / name
         for folder in (self.lake, self.vault.directory, self.quarantine, self.review):
             folder.mkdir(mode=0o755 if folder == self.lake else 0o700, parents=True)
+        stamp_quarantine(self.quarantine, head)
         directory = None if self.full else current_directory(self.settings.lake)
         self.previous_lake = directory
         known = self.keys.before or self.keys.now
@@ -172,6 +161,8 @@ class _Run:
         declared = operational_contracts(self.contracts).values()
         self.retokeniser = retokeniser(self.keys, declared, self.spill)
         self.tokeniser = self.retokeniser or self.keys.now.tokeniser()
+        self.erasure = self._erasure()
+        self.erased_keys: dict[str, str] = {}
         self.references: dict[str, pa.Table] = {}
         self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables(), self._reference)
         self.taken_at = datetime.now(UTC)
@@ -182,6 +173,9 @@ class _Run:
                 self.taken_at = min(self.taken_at, source.taken_at)
                 check_tables(source, contract)
                 self._read_code_tables(source, contract)
+                if self.erasure is not None:
+                    self.erasure.look(source, contract)
+                    self.erased_keys = self.erasure.keys(self.key)
                 for table in contract.tables.values():
                     self._extract(source, table)
         refuse_unequal(self.checks)
@@ -193,7 +187,16 @@ class _Run:
         write_manifest(self.lake, self._manifest(), self.key)
         self._put_in_force()
         end_rotation(self.settings)
-        return self._report(people)
+        tables = {name: self.tables[name] for name in self.operational}
+        return report_of(self.snapshot_id, tables, people, tuple(self.checks), linked=self.linked)
+
+    def _erasure(self) -> SourceErasure | None:
+        if self.tombstones is None:
+            return None
+        ordered = in_order(self.settings, self.operational)
+        tables = [table for _, contract in ordered for table in contract.tables.values()]
+        known = every_token_key(self.settings)
+        return SourceErasure(self.tombstones, tables, self.keys.now.tokeniser(), known)
 
     def _refuse_lost_source(self) -> None:
         known = set(self.previous.tables) if self.previous else set()
@@ -221,7 +224,8 @@ class _Run:
                 f"{table.name}.{table.primary_key} stand in more than one row, but the contract "
                 f"at {table.where} calls it the primary key. Correct the database or the contract."
             )
-        converter = Converter(table, self.codes, self.tokeniser)
+        make = self.erasure.converter if self.erasure else Converter
+        converter = make(table, self.codes, self.tokeniser)
         codes = code_sets_digest(table, self.codes)
 
         def one(part: PartitionProfile) -> Outcome:
@@ -251,6 +255,9 @@ class _Run:
         path = _path(table, part.period)
         known = self.previous.files.get(path)
         if before is None or known is None or before.digest != digest:
+            return None
+        belonged = self.previous.erased_keys
+        if self.erasure and not self.erasure.may_link(table, belonged, self.erased_keys):
             return None
         pairs = [(self.previous_lake / path, self.lake / path)]
         has_identifiers = bool(table.vault_columns and part.row_count)
@@ -300,6 +307,8 @@ class _Run:
             ),
             emptied={name: n for name, n in sorted(tally.emptied.items()) if n},
             dropped_nulls={name: n for name, n in sorted(tally.dropped_nulls.items()) if n},
+            erased=tally.erased,
+            erased_nulls=dict(sorted(tally.erased_nulls.items())),
         )
         return Outcome(part, partition, read_footer(self.lake / path), tally)
 
@@ -398,6 +407,8 @@ class _Run:
             token_epoch=self.keys.now.name,
             tables=self.tables,
             files=dict(sorted(self.files.items())),
+            tombstones=self.tombstones.head if self.tombstones else "",
+            erased_keys=self.erased_keys,
         )
 
     def _put_in_force(self) -> None:
@@ -412,26 +423,6 @@ class _Run:
             sync(folder.parent)
         switch(self.settings.vault / VAULT_CURRENT, f"{VERSIONS}/{self.snapshot_id}")
         switch(self.settings.lake / CURRENT, self.snapshot_id)
-
-    def _report(self, people: Linked) -> SnapshotReport:
-        partitions = [
-            partition
-            for source in self.operational
-            for periods in self.tables[source].values()
-            for partition in periods.values()
-        ]
-        values = [item for partition in partitions for item in partition.quarantined]
-        return SnapshotReport(
-            snapshot_id=self.snapshot_id,
-            tables=len(self._all_tables()),
-            rows=sum(partition.rows for partition in partitions),
-            quarantined_values=sum(item.rows for item in values),
-            quarantined_rows=sum(partition.dropped for partition in partitions),
-            partitions=len(partitions),
-            linked_partitions=self.linked,
-            people=people,
-            checks=tuple(self.checks),
-        )
 
 
 def _path(table: TableContract, period: str) -> str:

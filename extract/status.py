@@ -9,6 +9,7 @@ from pathlib import Path
 from extract.identity.epochs import key_of_snapshot
 from extract.identity.tokens import load_or_create_key
 from extract.lake import Manifest, current_directory, read_manifest, snapshot_ids
+from extract.verify import amendment
 from governance.errors import ScutariError
 from governance.settings import Settings, SourceSettings
 
@@ -67,7 +68,7 @@ def _manifest(manifest: Manifest) -> str:
     return (
         f"taken {manifest.taken_at}, {len(manifest.files):,} files, {rows:,} rows, "
         f"{size / 1e6:,.1f} MB, {values:,} values in quarantine, {dropped:,} of them "
-        "with their row"
+        f"with their row{amendment(manifest.amended)}"
     )
 
 

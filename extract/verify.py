@@ -14,7 +14,7 @@ from extract.identity.key_provider import load_provider
 from extract.identity.keyring import KEYRING, read_keyring
 from extract.identity.opening import VERSIONS
 from extract.identity.version import RECORD, open_version
-from extract.lake import MANIFEST, LakeFile, read_manifest, sha256_of, snapshot_directory
+from extract.lake import MANIFEST, Amended, LakeFile, read_manifest, sha256_of, snapshot_directory
 from governance.errors import SnapshotError
 from governance.settings import Settings
 
@@ -23,18 +23,27 @@ FAULTS_NAMED = 5
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """A snapshot all of whose files are as they were written."""
+    """A snapshot all of whose files are as they were written, or amended since."""
 
     snapshot_id: str
     files: int
     rows: int
     size: int
+    amended: Amended | None = None
 
     def __str__(self) -> str:
         return (
             f"snapshot {self.snapshot_id}: all {self.files:,} files are as they were written "
-            f"({self.rows:,} rows, {self.size:,} bytes)"
+            f"({self.rows:,} rows, {self.size:,} bytes){amendment(self.amended)}"
         )
+
+
+def amendment(amended: Amended | None) -> str:
+    """Return what is to be added where a snapshot is not as it was taken."""
+    if amended is None:
+        return ""
+    many = "an erasure" if amended.erasures == 1 else f"{amended.erasures:,} erasures"
+    return f"; amended by {many}, last at {amended.at} ({', '.join(amended.reasons)})"
 
 
 def verify_snapshot(
@@ -74,6 +83,7 @@ def verify_snapshot(
         files=len(manifest.files),
         rows=sum(file.rows for file in manifest.files.values()),
         size=sum(file.bytes for file in manifest.files.values()),
+        amended=manifest.amended,
     )
 
 

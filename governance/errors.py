@@ -64,3 +64,7 @@ class AuditError(ScutariError):
 
 class PrivacyError(ScutariError):
     """A privacy class reaches a zone that may not hold it, or nobody can say whether it does."""
+
+
+class ErasureError(ScutariError):
+    """A person cannot be erased as asked, or an erasure is not applied to what is there."""

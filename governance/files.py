@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
 from pathlib import Path
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 def sync(path: Path) -> None:
@@ -30,3 +35,39 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def replace_directory(new: Path, final: Path) -> None:
+    """Put a directory in the place of another in one step, and remove that other one.
+
+    Where the system cannot exchange two names (it can on Linux with a common file system), a kill
+    between the two renames leaves ``.<name>.old``: see ``mend_replaced``.
+    """
+    if _exchange(new, final):
+        sync(final.parent)
+        shutil.rmtree(new)
+        return
+    old = final.with_name(f".{final.name}.old")
+    final.rename(old)
+    new.rename(final)
+    sync(final.parent)
+    shutil.rmtree(old)
+
+
+def mend_replaced(folder: Path) -> None:
+    """End what a kill between the two renames of ``replace_directory`` left in a folder."""
+    for old in folder.glob(".*.old"):
+        final = old.with_name(old.name.removeprefix(".").removesuffix(".old"))
+        if final.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(final)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    arguments = (_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second))
+    return bool(renameat2(*arguments, _RENAME_EXCHANGE) == 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -79,6 +79,23 @@ class KeySettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    """How long what is kept; nothing goes that is not named.
+
+    Attributes:
+        snapshots: how many of the newest stay.
+        months: of how many months beside them the last one stays.
+        quarantine_days: how long quarantined values stay, but for those of the current snapshot.
+        token_map_days: how long a map from old to new tokens stays.
+    """
+
+    snapshots: int | None = None
+    months: int = 0
+    quarantine_days: int | None = None
+    token_map_days: int | None = None
+
+
+@dataclass(frozen=True)
 class EncryptionSettings:
     """How the warehouse file is encrypted.
 
@@ -99,6 +116,7 @@ class Settings:
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     is_synthetic: bool = False
     keys: KeySettings = field(default_factory=KeySettings)
+    retention: RetentionSettings | None = None
     matching: MatchingMethod = "probabilistic"
     encryption: EncryptionSettings | None = None
 
@@ -169,7 +187,7 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    unknown = set(raw) - {"synthetic", "sources", "vault", "warehouse", "matching"}
+    unknown = set(raw) - {"synthetic", "sources", "vault", "warehouse", "matching", "retention"}
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -183,9 +201,25 @@ def load_settings(home: Path | None = None) -> Settings:
         sources={name: _source(home, name, body) for name, body in tables.items()},
         is_synthetic=is_synthetic,
         keys=_keys(home, raw.get("vault", {})),
+        retention=_retention(home, raw["retention"]) if "retention" in raw else None,
         matching=_matching(home, raw.get("matching", {})),
         encryption=_encryption(home, raw.get("warehouse")),
     )
+
+
+def _retention(home: Path, body: object) -> RetentionSettings:
+    where = f"[retention] in {home / SETTINGS_FILE}"
+    if not isinstance(body, dict):
+        raise SettingsError(f"{where} must be a table of settings.")
+    unknown = set(body) - {known.name for known in fields(RetentionSettings)}
+    if unknown:
+        raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}.")
+    for setting, value in body.items():
+        if type(value) is not int or value < (1 if setting == "snapshots" else 0):
+            raise SettingsError(f"{where}: {setting} must be a whole number, snapshots at least 1.")
+    if body.get("months") and "snapshots" not in body:
+        raise SettingsError(f"{where} names months, but not how many snapshots stay beside them.")
+    return RetentionSettings(**body)
 
 
 def _matching(home: Path, body: object) -> MatchingMethod:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from extract.erasure.state import last_head
 from governance.audit.log import Action, audited
 from governance.errors import BuildError
 from governance.settings import PROJECT_ROOT, Settings
@@ -41,6 +42,8 @@ class BuildRecord:
     models: list[str]
     warehouse_bytes: int
     warehouse_mtime_ns: int
+    # The last erasure of all when it was built: an older warehouse put back is not published.
+    tombstones: str = ""
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,7 @@ def write_record(settings: Settings, snapshot_id: str, models: list[str]) -> Non
         models=models,
         warehouse_bytes=status.st_size,
         warehouse_mtime_ns=status.st_mtime_ns,
+        tombstones=last_head(settings),
     )
     path = record_path(settings)
     temporary = path.with_suffix(".tmp")
@@ -246,4 +250,6 @@ def read_record(settings: Settings) -> BuildRecord:
         raise BuildError(
             f"{settings.warehouse} was changed after its last whole green build: {advice}."
         )
+    if record.tombstones != last_head(settings):
+        raise BuildError(f"{settings.warehouse} was built before a person was erased: {advice}.")
     return record

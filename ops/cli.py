@@ -22,6 +22,7 @@ import click
 
 from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
+from ops.cli_erase import register as register_erasure
 from ops.cli_ledger import add_ledger
 from ops.cli_match import match
 from ops.publish_history import forget_publications
@@ -339,6 +340,7 @@ def check(write_docs: bool) -> None:
         outcome.append(check_privacy(write_docs=write_docs))
 
 
+register_erasure(main)
 main.add_command(match)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import duckdb
 
+from extract.erasure.state import require_applied_to_lake
 from extract.verify import verify_snapshot
 from governance.errors import BuildError
 from governance.locks import exclusive
@@ -40,6 +41,7 @@ def current_snapshot(settings: Settings) -> str:
 
     Raises:
         BuildError: there is none.
+        ErasureError: an erasure is not applied to it.
         SnapshotError: a file is missing or was changed.
     """
     link = settings.lake / "current"
@@ -47,6 +49,7 @@ def current_snapshot(settings: Settings) -> str:
         raise BuildError(
             f"There is no snapshot in {settings.lake}: take one with `scutari snapshot` first."
         )
+    require_applied_to_lake(settings)
     # Without the key: whoever builds has no business in the vault. `scutari verify` looks whether
     # the manifest itself is the one that was signed.
     return verify_snapshot(settings, link.resolve().name, with_key=False).snapshot_id

@@ -140,6 +140,14 @@ def key_of_snapshot(vault: Path, directory: Path) -> bytes:
     return in_force
 
 
+def every_token_key(settings: Settings) -> set[bytes]:
+    """Return the token keys of every epoch that the vault still has."""
+    vault = settings.vault
+    paths = [vault / KEY_FILE, vault / NEXT_KEY, *sorted(vault.glob("token.*.key"))]
+    keys = (read_key(path, "token key") for path in paths)
+    return {key for key in keys if key is not None}
+
+
 def _past(vault: Path, name: str) -> Path:
     return vault / f"token.{name}.key"
 

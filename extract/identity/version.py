@@ -50,12 +50,20 @@ class Version:
         directory: the version.
         keyring: the vault's keys.
         files: what the record says, by path within the version.
+        tombstones: the last erasure that is applied to the version.
     """
 
-    def __init__(self, directory: Path, keyring: Keyring, files: dict[str, SealedFile]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        keyring: Keyring,
+        files: dict[str, SealedFile],
+        tombstones: str = "",
+    ) -> None:
         self.directory = directory
         self.keyring = keyring
         self.files = files
+        self.tombstones = tombstones
 
     def check(self, path: str) -> None:
         """Make sure that a file is the one that the record names.
@@ -118,8 +126,8 @@ class Version:
 class NewVersion(Version):
     """A version while it is being written."""
 
-    def __init__(self, directory: Path, keyring: Keyring) -> None:
-        super().__init__(directory, keyring, {})
+    def __init__(self, directory: Path, keyring: Keyring, tombstones: str = "") -> None:
+        super().__init__(directory, keyring, {}, tombstones)
 
     def begin(self, path: str) -> Seal:
         """Draw a key for a file that is about to be written."""
@@ -159,6 +167,7 @@ class NewVersion(Version):
             "format": FORMAT,
             "snapshot_id": snapshot_id,
             "data_key_id": self.keyring.active,
+            "tombstones": self.tombstones,
             "files": {path: asdict(sealed) for path, sealed in sorted(self.files.items())},
         }
         body["signature"] = self.keyring.sign(self.keyring.active, body)
@@ -201,7 +210,7 @@ def open_version(directory: Path, keyring: Keyring) -> Version:
         raise VaultError(_record_sentence(path))
     if body["snapshot_id"] != directory.name:
         raise VaultError(_record_sentence(path))
-    return Version(directory, keyring, files)
+    return Version(directory, keyring, files, str(body.get("tombstones", "")))
 
 
 def _aad_prefix(path: str, sealed: SealedFile) -> bytes:

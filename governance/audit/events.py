@@ -31,6 +31,7 @@ PUBLIC_KEY = "public_key"
 
 # Why an identity may be asked for, and what for; the purposes are codes of HL7's PurposeOfUse.
 REASONS = ("consent_withdrawn", "court_order", "data_error", "patient_safety", "recontact_agreed")
+ERASURE_REASONS = ("consent_withdrawn", "court_order", "data_error", "erasure_request")
 MATCH_REASONS = (
     "same_person_confirmed",
     "different_persons_confirmed",
@@ -165,6 +166,19 @@ EVENTS: Mapping[str, Event] = {
             "manifest_sha256": DIGEST,
         }
     ),
+    # Nothing here names a person: a token would outlive them.
+    "erase": Event(
+        {
+            "reason": one_of(*ERASURE_REASONS),
+            "is_again": FLAG,
+            "erasures": COUNT,
+            "registrations": COUNT,
+            "snapshots": COUNT,
+            "rows": ROWS,
+        },
+        required=("is_again",),
+    ),
+    "retain": Event({"snapshots": COUNT, "quarantines": COUNT, "token_maps": COUNT}),
     # Its registrations stand in the vault's own record, under the same number.
     "match_decision": Event(
         {

@@ -3,7 +3,8 @@
 -- Whether a check holds is found in exact counts and always shown. The counts themselves are
 -- rounded up, source and lake to hundreds, quarantine to tens, and 1 to 10 is hidden: exact ones
 -- would give the number of deleted or dropped rows by subtraction, and that of one night by
--- comparison with the day before. Tables of organisations hold no persons and are shown whole.
+-- comparison with the day before. What was erased is not shown at all: it is one person's. Tables
+-- of organisations hold no persons and are shown whole.
 {{ config(alias='rpt_reconciliation') }}
 with reconciliation as (
     select

@@ -1,4 +1,5 @@
--- One row per table and check: what the source held against what arrived and what was quarantined.
+-- One row per table and check: what the source held against what arrived, what was quarantined and
+-- what was erased.
 with reconciliation as (
     select * from {{ ref('stg_quality__reconciliation') }}
 ),
@@ -14,6 +15,7 @@ final as (
         source_count,
         lake_count,
         quarantined_count,
+        erased_count,
         is_equal
     from reconciliation
 )

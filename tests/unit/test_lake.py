@@ -84,12 +84,14 @@ def test_no_value_of_a_manifest_can_be_edited(settings: Settings, key: bytes) ->
     directory = settings.lake / NAME
     body = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     places = list(_places(body))
-    # Seven of the whole and its signature, three of each file, thirteen of June, three of July.
-    assert len(places) == 7 + 1 + 2 * 3 + 13 + 3
+    # Nine of the whole and its signature, three of each file, fourteen of June, four of July.
+    assert len(places) == 9 + 1 + 2 * 3 + 14 + 4
     for place in places:
         changed = copy.deepcopy(body)
         old = _parent(changed, place)[place[-1]]
-        _parent(changed, place)[place[-1]] = f"{old}0" if isinstance(old, str) else int(old) + 1
+        _parent(changed, place)[place[-1]] = (
+            f"{old}0" if isinstance(old, str) else int(old or 0) + 1
+        )
         assert _is_refused(directory, key, changed), place
         shorter = copy.deepcopy(body)
         del _parent(shorter, place)[place[-1]]

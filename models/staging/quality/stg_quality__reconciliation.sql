@@ -1,4 +1,4 @@
--- One row per table and check: source against lake plus quarantine.
+-- One row per table and check: source against lake, quarantine and what was erased.
 with source_rows as (
     select * from {{ source('quality', 'reconciliation') }}
 ),
@@ -14,6 +14,7 @@ final as (
         source_count,
         lake_count,
         quarantined_count,
+        erased_count,
         is_equal
     from source_rows
 )

@@ -1,0 +1,198 @@
+"""Erasing a person from everything, and the receipt that says what cannot be called back.
+
+The warehouse file goes whole: a deleted row's texts stay in the free blocks of a DuckDB file. So do
+all published and operational files, since any of them may count the person; they are built and
+published anew.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from extract.erasure import tombstones
+from extract.erasure.erase import ErasureReport, erase, erase_again
+from extract.lake import sha256_of
+from governance.errors import ErasureError
+from governance.files import write_whole
+from governance.locks import exclusive
+from governance.settings import Settings
+from ops.build import record_path
+from ops.warehouse import held
+
+RECEIPTS = "erasures"
+ELSEWHERE = (
+    "backups of vault, lake, restricted zone, warehouse and keys: destroy what is older than this "
+    "erasure, or run `scutari erase --again` after each restore of one",
+    "copies that readers of the warehouse made: DuckDB files, exports, Spark warehouses",
+    "worklists and figures that were downloaded, printed or sent from the pages",
+    "a steward's decision (`scutari match`) about one of the registrations: its id in the source "
+    "stays in vault/decisions.jsonl, encrypted, since the record of decisions is one chain",
+    "what the release ledger holds of persons: keyed digests, to refuse linkable releases",
+    "the operational databases themselves, and whatever they feed beside this one",
+    "blocks of the disk that deleted files lay in, unless it is encrypted or overwritten",
+)
+
+
+@dataclass(frozen=True)
+class GivenRelease:
+    """A release that may be in the hands of researchers."""
+
+    name: str
+    written_at: str
+    manifest_sha256: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was erased, in counts, and what cannot be recalled; it names nobody.
+
+    Attributes:
+        number: of the tombstone; None where earlier erasures were applied again.
+        erased_at: UTC.
+        reason: a code.
+        registrations: how many the person had.
+        rows: rows of the newest snapshot by table.
+        snapshots: which were amended.
+        files: how many files of lake and vault were written anew.
+        quarantined: how many values in quarantine were removed.
+        removed: files removed whole: warehouse, operational and published figures.
+        releases: what was given out.
+        elsewhere: copies of which this installation knows nothing.
+    """
+
+    number: int | None
+    erased_at: str
+    reason: str | None
+    registrations: int | None
+    rows: dict[str, int]
+    snapshots: tuple[str, ...]
+    files: int
+    quarantined: int
+    removed: int
+    releases: tuple[GivenRelease, ...]
+    elsewhere: tuple[str, ...] = ELSEWHERE
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{name} {count:,}" for name, count in self.rows.items()) or "none"
+        what = "tombstones applied again" if self.number is None else f"erasure {self.number}"
+        lines = [
+            f"{what} ({self.erased_at}): {len(self.snapshots)} snapshots amended, {self.files:,} "
+            f"files written anew, {self.quarantined:,} values out of quarantine, {self.removed:,} "
+            "built or published files removed",
+            f"rows of the newest snapshot: {rows}",
+            "cannot be recalled:",
+        ]
+        lines += [
+            f"- release {r.name} of {r.written_at}, manifest {r.manifest_sha256}: its recipients "
+            "keep what they have; write it anew and ask them to destroy the old one"
+            for r in self.releases
+        ]
+        return "\n".join([*lines, *(f"- {place}" for place in self.elsewhere)])
+
+
+def erase_person(
+    settings: Settings,
+    named: str,
+    reason: str,
+    request: str,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Receipt:
+    """Take a person out of this installation; afterwards build and publish.
+
+    Args:
+        settings: the installation.
+        named: a registration token or person id.
+        reason: a code of ``ERASURE_REASONS``.
+        request: what the dry run gave out.
+        progress: is told what is being done.
+
+    Raises:
+        BuildError: a build is running, or a program has the warehouse open.
+        ErasureError: nobody is named, or what is there is not what the request names.
+    """
+    return _finished(settings, lambda: erase(settings, named, reason, request, progress))
+
+
+def apply_again(settings: Settings, progress: Callable[[str], None] = lambda _: None) -> Receipt:
+    """Apply every tombstone again: after a restore, or where an erasure was cut off.
+
+    Raises:
+        BuildError: a build is running, or a program has the warehouse open.
+        ErasureError: the tombstones are older than what is there.
+    """
+    return _finished(settings, lambda: erase_again(settings, progress))
+
+
+def _finished(settings: Settings, act: Callable[[], ErasureReport]) -> Receipt:
+    with held(settings), _no_publication(settings):
+        report = act()
+        receipt = _receipt(settings, report, removed=_remove_built(settings))
+        _keep(settings, receipt)
+        tombstones.end(settings)
+    return receipt
+
+
+@contextmanager
+def _no_publication(settings: Settings) -> Iterator[None]:
+    settings.published.mkdir(parents=True, exist_ok=True, mode=0o750)
+    refusal = ErasureError("A publication is running: wait until it has ended.")
+    with exclusive(settings.published / ".lock", refusal):
+        yield
+
+
+def _remove_built(settings: Settings) -> int:
+    """Remove everything that was made of the snapshots and may still show the person."""
+    # The record first: without it nobody publishes from half a warehouse.
+    record_path(settings).unlink(missing_ok=True)
+    files = [*settings.home.glob(f"{settings.warehouse.name}*")]
+    for zone in (settings.published, *sorted(settings.operational.glob("*"))):
+        # Hidden ones, too: what a publication that was cut off left.
+        files += [path for path in zone.glob("*") if ".duckdb" in path.name]
+    for path in files:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    for name in ("build", "release_build", "spill"):
+        shutil.rmtree(settings.restricted / name, ignore_errors=True)
+    for attempt in settings.release.glob(".*.tmp"):
+        shutil.rmtree(attempt, ignore_errors=True)
+    return len(files)
+
+
+def _receipt(settings: Settings, report: ErasureReport, *, removed: int) -> Receipt:
+    tombstone = report.tombstone
+    return Receipt(
+        number=tombstone.number if tombstone else None,
+        erased_at=tombstone.at if tombstone else datetime.now(UTC).isoformat(timespec="seconds"),
+        reason=tombstone.reason if tombstone else None,
+        registrations=tombstone.registrations if tombstone else None,
+        rows=dict(sorted(report.rows.items())),
+        snapshots=tuple(s.name for s in report.snapshots if s.is_changed),
+        files=sum(s.lake_files + s.vault_files for s in report.snapshots),
+        quarantined=sum(s.quarantined_rows for s in report.snapshots),
+        removed=removed,
+        releases=tuple(_releases(settings.release)),
+    )
+
+
+def _releases(folder: Path) -> Iterator[GivenRelease]:
+    for manifest in sorted(folder.glob("[!.]*/manifest.json")):
+        written = datetime.fromtimestamp(manifest.stat().st_mtime, UTC)
+        yield GivenRelease(
+            manifest.parent.name, written.isoformat(timespec="seconds"), sha256_of(manifest)
+        )
+
+
+def _keep(settings: Settings, receipt: Receipt) -> None:
+    folder = settings.restricted / RECEIPTS
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = receipt.erased_at.replace(":", "").replace("-", "").replace("+0000", "Z")
+    text = json.dumps(asdict(receipt), indent=1) + "\n"
+    write_whole(folder / f"{name}.json", text.encode(), 0o600)

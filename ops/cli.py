@@ -227,11 +227,15 @@ def publish(home: Path | None) -> None:
 @main.command()
 @_home_option
 @click.argument("name")
-def release(home: Path | None, name: str) -> None:
+@click.option(
+    "--profile", default="open", show_default=True, help="open, safe_harbor_fields or limited."
+)
+@click.option("--agreement", help="The data use agreement of a limited release: DUA-2026-0017.")
+def release(home: Path | None, name: str, profile: str, agreement: str | None) -> None:
     """Write the research files of a release, whole or not at all."""
     settings = load_settings(home)
     with _stage(f"Release {name}") as outcome:
-        outcome.append(_release(settings, name))
+        outcome.append(_release(settings, name, profile, agreement))
 
 
 @main.group()
@@ -343,10 +347,12 @@ def _publish(settings: Settings) -> str:
     return str(publish_build(settings))
 
 
-def _release(settings: Settings, name: str) -> str:
+def _release(
+    settings: Settings, name: str, profile: str = "open", agreement: str | None = None
+) -> str:
     from ops.release import write_release  # noqa: PLC0415
 
-    return str(write_release(settings, name))
+    return str(write_release(settings, name, profile=profile, agreement=agreement))
 
 
 def _serve(settings: Settings, port: int) -> None:

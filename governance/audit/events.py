@@ -151,7 +151,7 @@ EVENTS: Mapping[str, Event] = {
     "publish": Event({"snapshot_id": SNAPSHOT_ID, "hospitals": COUNT, "network_sha256": DIGEST}),
     "release": Event(
         {
-            "profile": one_of("open", "other"),
+            "profile": one_of("open", "safe_harbor_fields", "limited", "other"),
             "snapshot_id": SNAPSHOT_ID,
             "tables": COUNT,
             "rows": ROWS,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -208,7 +209,7 @@ def test_one_kill_at_any_step_of_an_upgrade_is_mended(plain: Settings, tmp_path:
     for left in range(0, 80, 4):
         home = tmp_path / f"copy{left}"
         subprocess.run(["cp", "-a", str(plain.home), str(home)], check=True)
-        copy = Settings(home=home, sources=plain.sources, is_synthetic=True)
+        copy = replace(plain, home=home)
         if _child(home, left) == 0:
             break
         killed += 1

@@ -73,7 +73,9 @@ def _manifest(manifest: Manifest) -> str:
 
 def _build(settings: Settings) -> str:
     try:
-        record = json.loads((settings.home / "warehouse.build.json").read_text(encoding="utf-8"))
+        record = json.loads(
+            (settings.builders / "warehouse.build.json").read_text(encoding="utf-8")
+        )
         return f"snapshot {record['snapshot_id']}, {record['finished_at']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "none; run `scutari build`"

@@ -14,6 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from governance.accounts import (
+    Accounts,
+    BrokerLimits,
+    Role,
+    read_accounts,
+    read_limits,
+    read_roles,
+)
 from governance.errors import SettingsError
 
 SETTINGS_FILE = "scutari.toml"
@@ -79,12 +87,15 @@ class KeySettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """One installation: its home directory, its zones and its sources."""
+    """One installation: its home directory, its zones, its sources and who may do what."""
 
     home: Path
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     is_synthetic: bool = False
     keys: KeySettings = field(default_factory=KeySettings)
+    accounts: Accounts | None = None
+    roles: dict[str, Role] = field(default_factory=dict)
+    broker_limits: BrokerLimits = field(default_factory=BrokerLimits)
 
     @property
     def lake(self) -> Path:
@@ -104,7 +115,20 @@ class Settings:
     @property
     def warehouse(self) -> Path:
         """The DuckDB file that dbt builds."""
-        return self.home / "warehouse.duckdb"
+        return self.builders / "warehouse.duckdb"
+
+    @property
+    def builders(self) -> Path:
+        """Where the warehouse lies: a directory of the builder's, where it has an account."""
+        return self.home / "warehouse" if self.accounts else self.home
+
+    @property
+    def work(self) -> Path:
+        """Where a build and a publication leave logs and spill.
+
+        A builder with an account of its own cannot enter the restricted zone.
+        """
+        return self.builders / "work" if self.accounts else self.restricted
 
     @property
     def published(self) -> Path:
@@ -120,6 +144,11 @@ class Settings:
     def release(self) -> Path:
         """Research files."""
         return self.home / "release"
+
+    @property
+    def broker(self) -> Path:
+        """Requests for record numbers, approvals, and what became of them."""
+        return self.home / "broker"
 
     @property
     def audit(self) -> Path:
@@ -153,7 +182,7 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    unknown = set(raw) - {"synthetic", "sources", "vault"}
+    unknown = set(raw) - {"synthetic", "sources", "vault", "accounts", "roles", "broker"}
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -167,6 +196,9 @@ def load_settings(home: Path | None = None) -> Settings:
         sources={name: _source(home, name, body) for name, body in tables.items()},
         is_synthetic=is_synthetic,
         keys=_keys(home, raw.get("vault", {})),
+        accounts=read_accounts(str(path), raw.get("accounts")),
+        roles=read_roles(str(path), raw.get("roles")),
+        broker_limits=read_limits(str(path), raw.get("broker")),
     )
 
 

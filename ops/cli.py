@@ -20,7 +20,11 @@ from typing import Any, Literal, NoReturn
 import click
 
 from governance.errors import ScutariError, SettingsError
-from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
+from governance.settings import SETTINGS_FILE, Settings, default_home
+from governance.settings import load_settings as read_settings
+from ops.cli_broker import add_broker
+from ops.cli_zones import add_zones, demo_option
+from ops.cli_zones import opened_settings as load_settings
 from ops.serve import DEFAULT_PORT, serve
 
 
@@ -76,7 +80,7 @@ def _home_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path, file_okay=False),
         default=None,
         help="Where all data live (default: SCUTARI_HOME or var/).",
-    )(command)
+    )(demo_option(command))
 
 
 @contextmanager
@@ -116,7 +120,7 @@ def demo(
     from demo.plans import PlanError  # noqa: PLC0415
 
     directory = (home or default_home()).absolute()
-    if (directory / SETTINGS_FILE).exists() and not load_settings(directory).is_synthetic:
+    if (directory / SETTINGS_FILE).exists() and not read_settings(directory).is_synthetic:
         raise SettingsError(
             f"{directory} is a real installation (its {SETTINGS_FILE} does not say synthetic = "
             "true), and the demo would overwrite it: choose another place with --home."
@@ -127,7 +131,7 @@ def demo(
         except PlanError as error:
             raise SettingsError(f"The network cannot be planted: {error}") from None
         outcome.append(str(planted))
-    settings = load_settings(directory)
+    settings = read_settings(directory)
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
         outcome.append(_release(settings, "open"))
@@ -231,6 +235,10 @@ def release(home: Path | None, name: str) -> None:
     settings = load_settings(home)
     with _stage(f"Release {name}") as outcome:
         outcome.append(_release(settings, name))
+
+
+add_broker(vault, _home_option)
+add_zones(main, _home_option)
 
 
 @main.group()

@@ -24,7 +24,7 @@ import pyarrow.parquet.encryption as pe
 from extract.identity.keyring import Keyring
 from extract.lake import sha256_of
 from governance.errors import VaultError
-from governance.files import sync
+from governance.files import is_shared, sync
 
 RECORD = "_record.json"
 FORMAT = 1
@@ -165,8 +165,17 @@ class NewVersion(Version):
         path = self.directory / RECORD
         path.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         path.chmod(0o600)
+        self._let_group_in()
         sync(path)
         sync(self.directory)
+
+    def _let_group_in(self) -> None:
+        """Let in whom the vault's directory lets in: the broker, where it has an account."""
+        if is_shared(self.directory.parent.parent):
+            for folder, _, names in os.walk(self.directory):
+                Path(folder).chmod(0o2750)
+                for name in names:
+                    Path(folder, name).chmod(0o640)
 
 
 @dataclass(frozen=True)

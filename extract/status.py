@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from extract.identity.epochs import key_of_snapshot
@@ -16,11 +16,21 @@ from governance.settings import Settings, SourceSettings
 def describe_status(settings: Settings) -> str:
     """Return a few lines on an installation; nothing in it is checked, see ``verify_snapshot``."""
     lines = [f"home: {settings.home}{' (synthetic data)' if settings.is_synthetic else ''}"]
-    lines += ["sources:", *(f"  {_source(source)}" for source in settings.sources.values())]
-    lines += ["snapshots:", *(f"  {line}" for line in _snapshots(settings))]
-    lines += [f"last green build: {_build(settings)}", f"published: {_published(settings)}"]
-    lines.append(f"releases: {', '.join(_releases(settings)) or 'none'}")
+    sources = (_seen(lambda: [_source(source)]) for source in settings.sources.values())
+    lines += ["sources:", *(f"  {line}" for lines in sources for line in lines)]
+    lines += ["snapshots:", *(f"  {line}" for line in _seen(lambda: list(_snapshots(settings))))]
+    lines += [f"last green build: {_build(settings)}"]
+    lines += [f"published: {_seen(lambda: [_published(settings)])[0]}"]
+    lines.append(f"releases: {', '.join(_seen(lambda: _releases(settings))) or 'none'}")
     return "\n".join(lines)
+
+
+def _seen(look: Callable[[], list[str]]) -> list[str]:
+    """Return what there is to say, or that it is not for this account to see."""
+    try:
+        return look()
+    except PermissionError as error:
+        return [f"{error.filename} is closed to this account"]
 
 
 def _source(source: SourceSettings) -> str:

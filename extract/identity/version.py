@@ -172,10 +172,12 @@ class NewVersion(Version):
     def _let_group_in(self) -> None:
         """Let in whom the vault's directory lets in: the broker, where it has an account."""
         if is_shared(self.directory.parent.parent):
-            for folder, _, names in os.walk(self.directory):
-                Path(folder).chmod(0o2750)
-                for name in names:
-                    Path(folder, name).chmod(0o640)
+            # Made closed. Its own directories are open already: to change them would take the bit
+            # away that hands the group on, for their owner is not in that group.
+            self.directory.chmod(0o750)
+            for path in self.files:
+                (self.directory / path).chmod(0o640)
+            (self.directory / RECORD).chmod(0o640)
 
 
 @dataclass(frozen=True)

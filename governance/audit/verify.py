@@ -96,7 +96,8 @@ def read_logs(settings: Settings) -> list[AccountLog]:
     Raises:
         AuditError: there is none, or one cannot be read.
     """
-    folders = [path for path in sorted(_listed(settings.audit)) if path.is_dir()]
+    # An empty one waits for the first entry of an account that has not acted yet.
+    folders = [path for path in sorted(_listed(settings.audit)) if path.is_dir() and _listed(path)]
     if not folders:
         raise AuditError(
             f"There is no audit log in {settings.audit}: it begins with the first snapshot, build, "

@@ -125,6 +125,7 @@ def _serve() -> None:
 
 
 def _load_everything() -> None:
+    import encodings.ascii  # noqa: F401, PLC0415
     import encodings.idna  # noqa: F401, PLC0415
     import pyarrow.parquet.encryption  # noqa: F401, PLC0415
 

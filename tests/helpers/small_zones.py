@@ -70,7 +70,7 @@ def accounts_table() -> str:
     """The table ``[accounts]`` of the settings."""
     names = ("extractor", "builder", "release", "dashboards", "broker", "lake_readers")
     lines = [f'{key} = "{value}"' for key, value in zip(names, astuple(ACCOUNTS), strict=True)]
-    return "\n".join(["[accounts]", *lines, ROLES, "[broker]\ndaily_persons = 4\n"])
+    return "\n".join(["[accounts]", *lines, ROLES, "[broker]\ndaily_persons = 200\n"])
 
 
 @contextmanager

@@ -481,8 +481,11 @@ def test_an_account_without_a_plain_name_is_a_number(monkeypatch: pytest.MonkeyP
     assert current_account() == f"uid-{os.geteuid()}"
 
 
+ONE_ACCOUNT = 'synthetic = true\n[sources.ehr]\nkind = "sqlite"\npath = "x"\n'
+
+
 def invoke(settings: Settings, *command: str) -> Result:
-    (settings.home / SETTINGS_FILE).write_text('[sources.ehr]\nkind = "sqlite"\npath = "x"\n')
+    (settings.home / SETTINGS_FILE).write_text(ONE_ACCOUNT)
     return CliRunner().invoke(cli.main, ["audit", *command, "--home", str(settings.home)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from extract.identity.epochs import key_of_snapshot
@@ -16,8 +17,9 @@ from governance.settings import Settings, SourceSettings
 def describe_status(settings: Settings) -> str:
     """Return a few lines on an installation; nothing in it is checked, see ``verify_snapshot``."""
     lines = [f"home: {settings.home}{' (synthetic data)' if settings.is_synthetic else ''}"]
-    sources = (_seen(lambda: [_source(source)]) for source in settings.sources.values())
-    lines += ["sources:", *(f"  {line}" for lines in sources for line in lines)]
+    lines.append("sources:")
+    for source in settings.sources.values():
+        lines += [f"  {line}" for line in _seen(partial(_source, source))]
     lines += ["snapshots:", *(f"  {line}" for line in _seen(lambda: list(_snapshots(settings))))]
     lines += [f"last green build: {_build(settings)}"]
     lines += [f"published: {_seen(lambda: [_published(settings)])[0]}"]
@@ -33,14 +35,12 @@ def _seen(look: Callable[[], list[str]]) -> list[str]:
         return [f"{error.filename} is closed to this account"]
 
 
-def _source(source: SourceSettings) -> str:
+def _source(source: SourceSettings) -> list[str]:
     if source.kind == "sqlite":
-        where = f"SQLite file {source.path}"
-        return f"{source.name}: {where}" + (
-            "" if source.path and source.path.is_file() else ", absent"
-        )
+        is_there = source.path is not None and source.path.is_file()
+        return [f"{source.name}: SQLite file {source.path}{'' if is_there else ', absent'}"]
     named = source.dsn_env or source.dsn_file
-    return f"{source.name}: PostgreSQL, schema {source.schema}, connection string in {named}"
+    return [f"{source.name}: PostgreSQL, schema {source.schema}, connection string in {named}"]
 
 
 def _snapshots(settings: Settings) -> Iterator[str]:

@@ -55,8 +55,7 @@ def opened_settings(home: Path | None) -> Settings:
     """
     settings = load_settings(home)
     context = click.get_current_context()
-    # The first word is the program's own name.
-    words = context.command_path.split(" ", 1)[-1]
+    words = _words(context)
     if words == "run" and settings.accounts is not None:
         raise ZoneError(
             f"{settings.home / SETTINGS_FILE} names accounts, and `scutari run` would need two of "
@@ -65,6 +64,15 @@ def opened_settings(home: Path | None) -> Settings:
         )
     check_start(settings, _ZONE_OF.get(words, "extractor"), is_demo=context.meta.get(_DEMO, False))
     return settings
+
+
+def _words(context: click.Context) -> str:
+    """Return a command's name within the program, however the program itself was called."""
+    words: list[str] = []
+    while context.parent is not None:
+        words.insert(0, context.info_name or "")
+        context = context.parent
+    return " ".join(words)
 
 
 def add_zones(main: click.Group, home_option: Callable[..., Any]) -> None:

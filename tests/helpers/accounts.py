@@ -7,6 +7,7 @@ to be loaded first: root's own interpreter may lie where no other account can re
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pwd
@@ -35,6 +36,21 @@ ACCOUNTS = Accounts(
 LAKE_READERS_ID = 37
 REQUESTER, APPROVER, STRANGER = "list", "irc", "news"
 PEOPLE = (REQUESTER, APPROVER, STRANGER)
+PRELOADED = (
+    "encodings.ascii",
+    "encodings.idna",
+    "extract.broker.lookup",
+    "extract.snapshot",
+    "extract.sources.sqlite",
+    "extract.status",
+    "extract.verify",
+    "governance.audit.verify",
+    "ops.build",
+    "ops.cli",
+    "ops.publish",
+    "ops.release",
+    "pyarrow.parquet.encryption",
+)
 
 
 class Done(NamedTuple):
@@ -125,27 +141,16 @@ def _serve() -> None:
 
 
 def _load_everything() -> None:
-    import encodings.ascii  # noqa: F401, PLC0415
-    import encodings.idna  # noqa: F401, PLC0415
-    import pyarrow.parquet.encryption  # noqa: F401, PLC0415
-
-    import extract.broker.lookup  # noqa: F401, PLC0415
-    import extract.snapshot  # noqa: F401, PLC0415
-    import extract.sources.sqlite  # noqa: F401, PLC0415
-    import extract.status  # noqa: F401, PLC0415
-    import extract.verify  # noqa: F401, PLC0415
-    import governance.audit.verify  # noqa: F401, PLC0415
-    import ops.build  # noqa: F401, PLC0415
-    import ops.cli  # noqa: F401, PLC0415
-    import ops.publish  # noqa: F401, PLC0415
-    import ops.release  # noqa: F401, PLC0415
+    for name in PRELOADED:
+        importlib.import_module(name)
+    from extract import snapshot  # noqa: PLC0415
     from extract.contract_files import load_contracts  # noqa: PLC0415
 
     datetime.strptime("2024", "%Y")  # loads its module at the first call
     # The code lists come from a process of their own, whose interpreter may be root's alone; and
     # no diagnosis stands in what these tests plant.
     tables = load_contracts(PROJECT_ROOT)["reference"].tables
-    extract.snapshot.reference_table_apart = lambda name: tables[name].lake_schema.empty_table()
+    snapshot.reference_table_apart = lambda name: tables[name].lake_schema.empty_table()
 
 
 def _start(job: dict[str, Any]) -> tuple[int, Any, Any]:
@@ -178,7 +183,8 @@ def _act(job: dict[str, Any]) -> int:
     from ops.cli import main  # noqa: PLC0415
 
     try:
-        main(job["arguments"], prog_name="scutari")
+        # As `python -m ops.cli` calls it: a name of several words.
+        main(job["arguments"], prog_name="python -m ops.cli")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0

@@ -175,7 +175,7 @@ def test_a_role_sees_what_is_its_to_see(office: Office) -> None:
         forged(office, request, "uucp"),
         "uucp",
     )
-    with roles(office, '[roles.uucp]\nrole = "honest_broker"\nhospitals = ["H1"]\n'):
+    with Roles(office, '[roles.uucp]\nrole = "honest_broker"\nhospitals = ["H1"]\n'):
         done = office.look_up(request)
     assert done.code == 0, done.err
     assert done.out.splitlines()[1].split(",")[1:4] == [MRN, f"First{H1_PATIENT}", NAME]
@@ -197,7 +197,7 @@ def forged(office: Office, request: str, approver: str) -> str:
     return json.dumps(body, indent=1) + "\n"
 
 
-class roles:  # noqa: N801
+class Roles:
     """Settings with another end, for a while."""
 
     def __init__(self, office: Office, text: str, old: str = "", new: str = "") -> None:
@@ -237,7 +237,7 @@ def test_a_role_that_may_ask_may_not_therefore_approve(office: Office) -> None:
 
 def test_an_approver_of_another_hospital(office: Office) -> None:
     request = office.approved()
-    with roles(office, "", old='hospitals = ["H1", "H2"]', new='hospitals = ["H2"]'):
+    with Roles(office, "", old='hospitals = ["H1", "H2"]', new='hospitals = ["H2"]'):
         office.assert_refused(office.look_up(request), "not_approved")
 
 
@@ -344,7 +344,7 @@ def test_so_many_persons_in_a_day_and_no_more(office: Office) -> None:
         if entry["outcome"] == "begun" and entry["parameters"]["requester"] == REQUESTER
     )
     first, second, third = (office.approved(*office.others[:n]) for n in (2, 2, 1))
-    with roles(office, "", old="daily_persons = 200", new=f"daily_persons = {before + 3}"):
+    with Roles(office, "", old="daily_persons = 200", new=f"daily_persons = {before + 3}"):
         assert office.look_up(first).code == 0
         office.assert_refused(office.look_up(second), "daily_cap")
         assert office.look_up(third).code == 0

@@ -29,21 +29,21 @@ pytestmark = [
 A = ACCOUNTS
 EVERY_ACCOUNT = (A.extractor, A.builder, A.release, A.dashboards, A.broker, *PEOPLE)
 # What each account could read and write, by top directory; audit and broker are looked at apart.
-READS = {
+READS: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources"},
     A.builder: {"lake", "warehouse", "published", "operational"},
     A.release: {"lake", "release"},
     A.dashboards: {"published", "operational"},
     A.broker: {"lake", "vault"},
-    **dict.fromkeys(PEOPLE, set()),
+    **{name: set() for name in PEOPLE},
 }
-WRITES = {
+WRITES: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources"},
     A.builder: {"warehouse", "published", "operational"},
     A.release: {"release"},
     A.dashboards: set(),
     A.broker: set(),
-    **dict.fromkeys(PEOPLE, set()),
+    **{name: set() for name in PEOPLE},
 }
 OPEN_EACH = """
 import json

@@ -91,8 +91,9 @@ def wanted_directories(settings: Settings, accounts: Accounts) -> list[Wanted]:
         account = getattr(names, zone)
         directories.append(Wanted(settings.audit / account, account, 0o750))
     for account in sorted(settings.roles):
-        answers = settings.broker / "answers" / account
-        directories.append(_opened_to(answers, names.broker, account))
+        if _exists(account):  # people leave; what they have no account for stays as it is
+            answers = settings.broker / "answers" / account
+            directories.append(_opened_to(answers, names.broker, account))
     return directories
 
 
@@ -186,14 +187,16 @@ def check_start(settings: Settings, zone: str | None, *, is_demo: bool) -> None:
 
 def _opened_to(path: Path, owner: str, reader: str) -> Wanted:
     """A directory that another account reads through its own group."""
-    try:
-        group = group_name(pwd.getpwnam(reader).pw_gid)
-    except KeyError:
-        raise ZoneError(
-            f"{SETTINGS_FILE} gives a role to {reader}, which is no account of this machine: make "
-            "the account or take the role away."
-        ) from None
+    group = group_name(pwd.getpwnam(reader).pw_gid)
     return Wanted(path, owner, 0o2750, group, frozenset({reader}))
+
+
+def _exists(account: str) -> bool:
+    try:
+        pwd.getpwnam(account)
+    except KeyError:
+        return False
+    return True
 
 
 def _settings_faults(settings: Settings) -> Iterator[str]:
@@ -210,7 +213,8 @@ def _fault(wanted: Wanted, accounts: Accounts) -> str | None:
     try:
         information = wanted.path.lstat()
     except FileNotFoundError:
-        return "does not exist"
+        # Of somebody with a new role: the broker asks for it when there is an answer to leave.
+        return None if wanted.path.parent.name == "answers" else "does not exist"
     owner, mode = account_name(information.st_uid), stat.S_IMODE(information.st_mode)
     group = group_name(information.st_gid)
     if not stat.S_ISDIR(information.st_mode):

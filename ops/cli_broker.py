@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from extract.broker.papers import read_request, write_approval, write_request
+from extract.broker.papers import APPROVING_ROLES, read_request, write_approval, write_request
 from governance.audit.events import PURPOSES, REASONS
 from governance.errors import BrokerError
 from ops.cli_zones import opened_settings
@@ -53,6 +53,8 @@ def add_broker(vault: click.Group, home_option: Callable[..., Any]) -> None:
         """Agree to somebody else's request, as it stands now."""
         settings = opened_settings(home)
         made, paper = read_request(settings, request_id)
+        if made.requester != paper.owner:
+            raise BrokerError(f"The request is {paper.owner}'s file and names somebody else.")
         click.echo(
             f"{paper.owner} asks for {len(made.tokens)} records of {made.hospital}, "
             f"{made.reason}, {made.purpose}, on {made.requested_at}"
@@ -60,6 +62,9 @@ def add_broker(vault: click.Group, home_option: Callable[..., Any]) -> None:
         if not yes:
             click.confirm("Approve?", abort=True)
         approval = write_approval(settings, made.id, paper.sha256)
+        role = settings.roles.get(approval.approver)
+        if role is None or role.code not in APPROVING_ROLES or approval.approver == paper.owner:
+            click.echo("note: the broker will not take it: your role, or your own request.")
         hours = settings.broker_limits.approval_hours
         click.echo(f"approved by {approval.approver}; it holds for {hours} hours and one answer")
 

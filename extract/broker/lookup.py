@@ -19,7 +19,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from extract.broker.keys import broker_keys
-from extract.broker.papers import Paper, Request, read_approvals, read_request
+from extract.broker.papers import (
+    APPROVING_ROLES,
+    Paper,
+    Request,
+    read_approvals,
+    read_request,
+)
 from extract.broker.records import (
     SEEN_BY,
     Places,
@@ -30,7 +36,7 @@ from extract.broker.records import (
 )
 from governance.accounts import Role
 from governance.audit.entries import INSTANT, Entry
-from governance.audit.events import ACCOUNT, HOSPITAL, PURPOSES, REASONS
+from governance.audit.events import ACCOUNT, HOSPITAL
 from governance.audit.log import append, audited
 from governance.audit.verify import read_own_log
 from governance.errors import AuditError, BrokerError
@@ -39,7 +45,6 @@ from governance.locks import exclusive
 from governance.settings import Settings
 
 EVENT = "identity_lookup"
-APPROVING_ROLES = ("data_steward", "honest_broker")
 ANSWER_DAYS = 7
 _DAY = timedelta(hours=24)
 # An approver's clock may be a little ahead of the broker's.
@@ -121,13 +126,14 @@ def look_up(
         tables = contract_tables()
         with _refusals_logged(case):
             granted = _judge(case)
+            folder = _answers(settings, granted.request) if deliver else None
             places = _places(case, granted.request, tables)
             _check_cap(case, granted.request, places)
         _keep(settings, granted)
         with audited(settings, EVENT, **case.known):
             role = granted.role.code
             rows = read_records(settings, tables, places, role, broker_keys(settings))
-            path = _deliver(settings, granted.request, rows) if deliver else None
+            path = _deliver(folder, granted, rows, settings) if folder else None
     return Answer(rows, granted.request.requester, path)
 
 
@@ -150,10 +156,7 @@ def _judge(case: _Case) -> _Granted:
     if ACCOUNT.accepts(paper.owner, settings):
         case.known["requester"] = paper.owner
     if request.requester != paper.owner:
-        raise Refused(
-            "owner",
-            f"The request says that {request.requester} asks, but its file is {paper.owner}'s.",
-        )
+        raise Refused("owner", f"The request is {paper.owner}'s file and names somebody else.")
     role = _role_of(case, request)
     _check_unused(case)
     approval = _approved(case, request, paper)
@@ -174,8 +177,6 @@ def _role_of(case: _Case, request: Request) -> Role:
             "hospital", f"{request.requester} has no role at the hospital that is asked for."
         )
     case.known["hospital"] = request.hospital
-    if request.reason not in REASONS or request.purpose not in PURPOSES:
-        raise Refused("unreadable", "The request's reason or purpose is no code of the list.")
     case.known |= {"reason": request.reason, "purpose": request.purpose}
     return role
 
@@ -194,7 +195,7 @@ def _approved(case: _Case, request: Request, paper: Paper) -> Paper:
         ):
             continue
         life = timedelta(hours=settings.broker_limits.approval_hours)
-        if approval.at - _SLACK <= case.now < approval.at + life:
+        if approval.at and case.now - life < approval.at <= case.now + _SLACK:
             return approved
         has_expired = True
     if has_expired:
@@ -273,15 +274,25 @@ def _keep(settings: Settings, granted: _Granted) -> None:
         write_whole(path, paper.content, 0o600)
 
 
-def _deliver(settings: Settings, request: Request, rows: pa.Table) -> Path:
-    """Write the answer for the requester, who reads it through a group of their own."""
+def _answers(settings: Settings, request: Request) -> Path:
+    """Return where the requester finds the answer, before an approval is spent for nothing."""
     folder = settings.broker / "answers" / request.requester
     if settings.accounts is None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not folder.is_dir():
+        raise BrokerError(
+            f"There is no directory {folder}: make it with `scutari zones --prepare` as root, or "
+            "give --show."
+        )
+    return folder
+
+
+def _deliver(folder: Path, granted: _Granted, rows: pa.Table, settings: Settings) -> Path:
+    """Write the answer for the requester, who reads it through a group of their own."""
     for old in folder.glob("*.csv"):
         if old.stat().st_mtime < time.time() - ANSWER_DAYS * _DAY.total_seconds():
             old.unlink()
-    path = folder / f"{request.id}.csv"
+    path = folder / f"{granted.request.id}.csv"
     write_whole(path, as_csv(rows).encode(), 0o640 if settings.accounts else 0o600)
     return path
 

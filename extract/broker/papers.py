@@ -20,15 +20,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from governance.accounts import account_name, own_account
+from governance.audit.events import PURPOSES, REASONS
 from governance.errors import BrokerError
-from governance.files import sync
 from governance.settings import Settings
 
 FORMAT = 1
+APPROVING_ROLES = ("data_steward", "honest_broker")
 MOST_TOKENS = 999
 MOST_BYTES = 1 << 16
 DROP_MODE = 0o1733
 TOKEN = re.compile(r"[0-9a-f]{20}")
+_HOSPITAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _ID = re.compile(r"[0-9a-f]{32}")
 _INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -56,9 +58,9 @@ class Approval:
     approved_at: str
 
     @property
-    def at(self) -> datetime:
-        """When it was given."""
-        return datetime.strptime(self.approved_at, _INSTANT).replace(tzinfo=UTC)
+    def at(self) -> datetime | None:
+        """When it was given; None where it does not say so."""
+        return _instant(self.approved_at)
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,11 @@ def write_request(
     """Lay down a request of the account this process acts as.
 
     Raises:
-        BrokerError: there is no token, too many, or something that is none.
+        BrokerError: there is no token, too many, or something that is none; or the hospital's
+            code is no code.
     """
+    if not _HOSPITAL.fullmatch(hospital):
+        raise BrokerError("A hospital is named by its code: letters, digits, _ and -.")
     unique = tuple(sorted(set(tokens)))
     if not unique or len(unique) > MOST_TOKENS:
         raise BrokerError(f"A worklist holds from 1 to {MOST_TOKENS} tokens: split it.")
@@ -142,7 +147,7 @@ def read_approvals(settings: Settings, request_id: str) -> Iterator[tuple[Approv
         except BrokerError:
             continue
         approval = _parsed(paper, Approval)
-        if approval is not None and approval.request_id == request_id and _has_time(approval):
+        if approval is not None and approval.request_id == request_id:
             yield approval, paper
 
 
@@ -169,9 +174,6 @@ def _lay_down(path: Path, body: Request | Approval) -> None:
         file.write(_written(body))
         file.flush()
         os.fsync(file.fileno())
-    # The directory itself may be closed for reading: its entries are synced by the broker's lookup.
-    if os.access(path.parent, os.R_OK):
-        sync(path.parent)
 
 
 def _read(path: Path, what: str) -> Paper:
@@ -209,19 +211,25 @@ def _parsed(paper: Paper, kind: type[Body]) -> Body | None:
 
 
 def _is_sound(request: Request) -> bool:
+    # What is no code is not shown to an approver either: it could be anything, on a terminal.
     tokens = request.tokens
     return (
-        0 < len(tokens) <= MOST_TOKENS
+        _HOSPITAL.fullmatch(request.hospital) is not None
+        and request.reason in REASONS
+        and request.purpose in PURPOSES
+        and _instant(request.requested_at) is not None
+        and 0 < len(tokens) <= MOST_TOKENS
         and all(type(token) is str and TOKEN.fullmatch(token) for token in tokens)
         and tokens == tuple(sorted(set(tokens)))
     )
 
 
-def _has_time(approval: Approval) -> bool:
+def _instant(text: str) -> datetime | None:
     try:
-        return approval.at is not None
+        at = datetime.strptime(text, _INSTANT).replace(tzinfo=UTC)
     except ValueError:
-        return False
+        return None
+    return at if at.strftime(_INSTANT) == text else None
 
 
 def _written(body: Request | Approval) -> bytes:

@@ -244,8 +244,28 @@ def test_an_approver_of_another_hospital(office: Office) -> None:
 def test_an_approval_in_somebody_elses_name(office: Office) -> None:
     """Who approves is the file's owner, whatever the file says."""
     request = office.asked()
-    office.lay(office.approval_file(request), forged(office, request, APPROVER), REQUESTER)
-    office.assert_refused(office.look_up(request), "not_approved")
+    for forger in (REQUESTER, STRANGER):
+        office.lay(office.approval_file(request), forged(office, request, APPROVER), forger)
+        office.assert_refused(office.look_up(request), "not_approved")
+        office.approval_file(request).unlink()
+    # Laid down first, it does not keep the approver's own from counting.
+    path = office.approval_file(request, "aaa")
+    office.lay(path, forged(office, request, APPROVER), STRANGER)
+    assert office.approve(request).code == 0
+    assert office.look_up(request).code == 0
+
+
+def test_an_approver_is_shown_codes_and_nothing_that_could_deceive(office: Office) -> None:
+    request = office.asked()
+    path = office.request_file(request)
+    for hospital in ("\\u001b[2J asks for nothing", "H1 and H2", ""):
+        content = path.read_text().replace('"hospital": "H1"', f'"hospital": "{hospital}"')
+        office.lay(office.request_file("1" * 32), content.replace(request, "1" * 32), REQUESTER)
+        done = office.approve("1" * 32)
+        assert (done.code, "is no request" in done.err) == (1, True)
+        assert "\x1b" not in done.out + done.err
+    office.lay(path, path.read_bytes(), STRANGER)
+    assert "names somebody else" in office.approve(request).err
 
 
 def test_an_approval_of_another_request(office: Office) -> None:
@@ -388,6 +408,16 @@ def test_one_wrong_token_refuses_the_whole_worklist(
     office.assert_refused(done, "tokens")
     assert other(office) not in done.err
     assert office.visit not in done.err
+
+
+def test_without_a_place_for_the_answer_the_approval_is_kept(office: Office) -> None:
+    request = office.approved()
+    folder = office.spool / "answers" / REQUESTER
+    folder.rename(folder.with_name("aside"))
+    done = office.stage.scutari(BROKER, "vault", "lookup", request)
+    folder.with_name("aside").rename(folder)
+    assert (done.code, "zones --prepare" in done.err) == (1, True)
+    assert office.look_up(request).code == 0
 
 
 def test_a_role_without_lookups(office: Office) -> None:

@@ -33,14 +33,18 @@ def main(home: Path, rows: int | None) -> list[str]:
         floor = ["sh", "-c", '"$0" "$1" -c "$2" > /dev/null', server.psql, server.dsn, copy]
         snapshot = [sys.executable, "-m", "benchmarks.phases", home / "night"]
         measure.run(floor)
-        floors, snapshots = [], []
+        floors, snapshots, bares = [], [], []
         for _ in range(REPETITIONS):
             floors.append(measure.run(floor))
             _begin_night(home)
             snapshots.append(measure.run(snapshot, {DSN: server.dsn}))
+            _begin_night(home)
+            bares.append(measure.run([*snapshot, "--bare"], {DSN: server.dsn}))
         _begin_night(home)
         spent = measure.run([*snapshot, "--phases"], {DSN: server.dsn})
     ratio = measure.ratio([one.wall for one in snapshots], [one.wall for one in floors])
+    added = measure.ratio([one.wall for one in snapshots], [one.wall for one in bares])
+    added_cpu = measure.ratio([one.cpu for one in snapshots], [one.cpu for one in bares])
     ours, theirs = measure.middle(snapshots), measure.middle(floors)
     peak = max(one.peak_mb for one in snapshots)
     return [
@@ -49,6 +53,8 @@ def main(home: Path, rows: int | None) -> list[str]:
         f"psql COPY (binary) > /dev/null: {theirs.wall:.2f} s",
         f"snapshot, whole process:        {ours.wall:.2f} s (CPU {ours.cpu:.2f} s), "
         f"peak {peak:.0f} MB; ratio {ratio}",
+        f"without tokens, code checks and the tokens' order: {measure.middle(bares).wall:.2f} s; "
+        f"with them {added} of it, of its processor time {added_cpu}",
         f"an installation's first snapshot, without visits: {first.wall:.2f} s, "
         f"peak {first.peak_mb:.0f} MB",
         *phases.lines(spent.output),

@@ -20,6 +20,8 @@ from governance.files import sync
 
 ROW_GROUP_ROWS = 122_880
 COMPRESSION_LEVEL = 3
+# There is no pattern in a token to look for: harder work finds none and takes longer.
+TOKEN_COMPRESSION_LEVEL = 1
 # Enough for thousands of codes; what has more values is written plain from there on.
 DICTIONARY_BYTES = 64 << 10
 
@@ -33,6 +35,7 @@ class ParquetFile:
         schema: pa.Schema,
         *,
         key: str | None = None,
+        tokens: Iterable[str] = (),
         encryption: pe.FileEncryptionProperties | None = None,
     ) -> None:
         self.path = path
@@ -40,6 +43,8 @@ class ParquetFile:
         self._schema = schema
         self._key = key
         self._encryption = encryption
+        self._levels = dict.fromkeys(schema.names, COMPRESSION_LEVEL)
+        self._levels |= dict.fromkeys(tokens, TOKEN_COMPRESSION_LEVEL)
         # A dictionary of what differs from row to row would only cost. Every column that may be
         # null needs one: where all values of a row group without dictionary are one text, DuckDB
         # 2.0.0 finds every row of it to be null.
@@ -79,8 +84,8 @@ class ParquetFile:
             self._writer = pq.ParquetWriter(
                 self.path,
                 self._schema,
-                compression="zstd",
-                compression_level=COMPRESSION_LEVEL,
+                compression=dict.fromkeys(self._levels, "zstd"),
+                compression_level=self._levels,
                 use_dictionary=self._dictionary,
                 dictionary_pagesize_limit=DICTIONARY_BYTES,
                 store_schema=False,
@@ -120,7 +125,8 @@ def write_partition(
         SourceError: a batch is not what a source may give.
     """
     tally = Tally()
-    files = {"lake": ParquetFile(lake, table.lake_schema, key=table.primary_key)}
+    tokens = [column.name for column in table.lake_columns if column.is_key]
+    files = {"lake": ParquetFile(lake, table.lake_schema, key=table.primary_key, tokens=tokens)}
     try:
         for raw in batches:
             converted = converter.convert(raw, tally)

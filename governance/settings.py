@@ -86,6 +86,19 @@ class KeySettings:
 
 
 @dataclass(frozen=True)
+class EncryptionSettings:
+    """How the warehouse file is encrypted.
+
+    Attributes:
+        key_file: 32 random bytes for the account that builds; made by the first build.
+        httpfs: DuckDB's extension file; None where it is installed in DuckDB's own directory.
+    """
+
+    key_file: Path
+    httpfs: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """One installation: its home directory, its zones, its sources and who may do what."""
 
@@ -96,6 +109,7 @@ class Settings:
     accounts: Accounts | None = None
     roles: dict[str, Role] = field(default_factory=dict)
     broker_limits: BrokerLimits = field(default_factory=BrokerLimits)
+    encryption: EncryptionSettings | None = None
 
     @property
     def lake(self) -> Path:
@@ -182,7 +196,8 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    unknown = set(raw) - {"synthetic", "sources", "vault", "accounts", "roles", "broker"}
+    known = {"synthetic", "sources", "vault", "warehouse", "accounts", "roles", "broker"}
+    unknown = set(raw) - known
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -199,6 +214,7 @@ def load_settings(home: Path | None = None) -> Settings:
         accounts=read_accounts(str(path), raw.get("accounts")),
         roles=read_roles(str(path), raw.get("roles")),
         broker_limits=read_limits(str(path), raw.get("broker")),
+        encryption=_encryption(home, raw.get("warehouse")),
     )
 
 
@@ -224,6 +240,26 @@ def _keys(home: Path, body: object) -> KeySettings:
         directory=home / body["key_directory"] if "key_directory" in body else None,
         provider=body.get("key_provider"),
         options=dict(options),
+    )
+
+
+def _encryption(home: Path, body: object) -> EncryptionSettings | None:
+    if body is None:
+        return None
+    where = f"[warehouse] in {home / SETTINGS_FILE}"
+    if not isinstance(body, dict):
+        raise SettingsError(f"{where} must be a table of settings.")
+    unknown = set(body) - {"key_file", "httpfs"}
+    if unknown:
+        raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}.")
+    for setting, value in body.items():
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{where}: {setting} must be a text in quotes.")
+    if "key_file" not in body:
+        raise SettingsError(f"{where} needs key_file, the file that the warehouse's key is in.")
+    return EncryptionSettings(
+        key_file=home / body["key_file"],
+        httpfs=home / body["httpfs"] if "httpfs" in body else None,
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any
 from governance.audit.log import Action, audited
 from governance.errors import BuildError
 from governance.settings import PROJECT_ROOT, Settings
+from ops.encryption import check_encryption
 from ops.warehouse import current_snapshot, dbt_spill, held
 
 GATE = "publication_gate"
@@ -72,7 +73,7 @@ def target_path(settings: Settings) -> Path:
 
 
 def run_build(
-    settings: Settings, *, target: str = "duckdb", select: str | None = None
+    settings: Settings, *, target: str | None = None, select: str | None = None
 ) -> BuildResult:
     """Run ``dbt build`` over one snapshot and record it when it was whole and green.
 
@@ -80,17 +81,22 @@ def run_build(
 
     Args:
         settings: the installation.
-        target: the dbt target; only ``duckdb`` builds the file that is published.
+        target: the dbt target; where none is named, the one whose file is published.
         select: a dbt selection; a partial build is never recorded.
 
     Raises:
         AuditError: the audit log cannot be written.
         BuildError: there is no snapshot, another build is running, or dbt did not end green.
+        SettingsError: the warehouse cannot be encrypted.
         SnapshotError: the snapshot is not as it was written.
     """
     started = time.monotonic()
+    published = "encrypted" if settings.encryption else "duckdb"
+    target = target or published
+    if target == "encrypted":
+        check_encryption(settings)
     with held(settings) as lock, _audited(settings, target, select) as (action, snapshot_id):
-        if target == "duckdb":
+        if target == published:
             record_path(settings).unlink(missing_ok=True)
         results_path = target_path(settings) / "run_results.json"
         results_path.unlink(missing_ok=True)
@@ -120,7 +126,7 @@ def run_build(
             tests_count=len(_names(results, "test")),
             seconds=time.monotonic() - started,
         )
-        if target == "duckdb" and select is None:
+        if target == published and select is None:
             write_record(settings, snapshot_id, _names(results, "model"))
         action.add(models=result.models_count, tests=result.tests_count)
     return result
@@ -132,7 +138,7 @@ def _audited(settings: Settings, target: str, select: str | None) -> Iterator[tu
     with audited(
         settings,
         "build",
-        target=target if target in ("duckdb", "spark") else "other",
+        target=target if target in ("duckdb", "encrypted", "spark") else "other",
         is_partial=select is not None,
         snapshot_id=snapshot_id,
     ) as action:

@@ -35,6 +35,7 @@ from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import BuildRecord, read_record
 from ops.derived import Cell, funnel_tables, own_funnel_table, xmr_table
+from ops.encryption import attach_warehouse
 
 # The allow-list of what every signed-in reader may open; all of it from the schema `published`.
 NETWORK_TABLES = (
@@ -175,7 +176,7 @@ def _publish(
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
         con.execute("set timezone = 'UTC'")
         con.execute("set temp_directory = $1", [str(_emptied_spill(settings))])
-        con.execute(f"attach {_quoted(settings.warehouse)} as warehouse (read_only)")
+        attach_warehouse(con, settings)
         _check_gate(con, record)
         hospitals = _hospital_keys(con)
         zones: dict[str | None, Path] = {None: settings.published}

@@ -13,6 +13,7 @@ from extract.verify import verify_snapshot
 from governance.errors import BuildError
 from governance.locks import exclusive
 from governance.settings import Settings
+from ops.encryption import attach_warehouse
 
 LOCK_FILE = ".warehouse.lock"
 
@@ -65,7 +66,12 @@ def _check_free(settings: Settings) -> None:
     if not settings.warehouse.exists():
         return
     try:
-        duckdb.connect(str(settings.warehouse)).close()
+        if settings.encryption is None:
+            duckdb.connect(str(settings.warehouse)).close()
+        else:
+            # For writing the extension is needed, which the build itself asks for.
+            with duckdb.connect() as connection:
+                attach_warehouse(connection, settings)
     except duckdb.Error:
         raise BuildError(
             f"{settings.warehouse} cannot be opened for writing: close the program that has it "

@@ -148,7 +148,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "build": Event(
         {
-            "target": one_of("duckdb", "spark", "other"),
+            "target": one_of("duckdb", "encrypted", "spark", "other"),
             "is_partial": FLAG,
             "snapshot_id": SNAPSHOT_ID,
             "models": COUNT,
@@ -164,6 +164,13 @@ EVENTS: Mapping[str, Event] = {
             "rows": ROWS,
             "manifest_sha256": DIGEST,
         }
+    ),
+    "release_closed": Event(
+        {
+            "reason": one_of("destroyed", "never_sent", "returned", "synthetic"),
+            "manifest_sha256": DIGEST,
+        },
+        required=("reason", "manifest_sha256"),
     ),
     "rotate_key": Event({}),
     "rotate_tokens": Event({}),

@@ -89,7 +89,8 @@
         {%- do typed.append("cast(null as " ~ column.data_type ~ ") as " ~ column.name) -%}
     {%- endfor -%}
     {%- do run_query(
-        "create or replace view " ~ node.schema ~ "." ~ node.name ~ " as select "
+        "create or replace view "
+        ~ node.database ~ "." ~ node.schema ~ "." ~ node.name ~ " as select "
         ~ typed | join(", ") ~ " where false"
         ~ (
             " union all by name select * from read_parquet(" ~ sql_literal(pattern)

@@ -151,6 +151,13 @@ print(duckdb.connect().execute(query).fetchall()[0][0])
     assert (done.code, done.out) == (70, "")
 
 
+def test_status_says_what_an_account_may_see(stage: Stage) -> None:
+    told = stage.scutari(STRANGER, "status")
+    assert told.code == 0, told.err
+    for zone in ("lake", "published/current.duckdb", "release"):
+        assert f"{stage.home / zone} is closed to this account" in told.out
+
+
 def test_nobody_else_takes_a_zones_place(stage: Stage) -> None:
     """Whoever may write the home directory puts a directory of their own where the vault was."""
     for account in EVERY_ACCOUNT:

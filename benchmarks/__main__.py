@@ -13,7 +13,14 @@ import click
 from benchmarks import measure
 from benchmarks.postgres import Skipped
 
-NAMES = ("snapshot_postgres", "snapshot_sqlite", "ed_returns", "ontario")
+NAMES = (
+    "snapshot_postgres",
+    "snapshot_sqlite",
+    "matching",
+    "ed_returns",
+    "release_gate",
+    "ontario",
+)
 # A quarter of an hour long: only where it is asked for.
 LONG = frozenset({"ontario"})
 

@@ -35,7 +35,8 @@ from demo.columns import (
 )
 from demo.conditions import ALL_CODES
 from demo.draw import Ints
-from demo.ehr_tables import SEX_CODES, hidden, postal_codes, typed_names
+from demo.ehr_tables import SEX_CODES
+from demo.identity import hidden, member_names, postal_codes
 from demo.ledger import tally
 from demo.remittances import (
     GROUP_CODES,
@@ -131,7 +132,7 @@ class Book:
                 "member_id": keys(FIRST_MEMBER + rows),
                 "subscriber_number": digits(member_numbers(world.draw, members)[rows], 9, "S"),
                 "health_number": hidden(digits(number, 10), number == NOTHING),
-                **typed_names(world, "member", person, rows, np.zeros(len(rows), np.bool_)),
+                **member_names(world, person, rows),
                 "birth_date": days(members.born[rows]),
                 "sex_code": codes(SEX_CODES, sex),
                 "postal_code": postal_codes(world, person, person),

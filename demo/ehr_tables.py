@@ -25,6 +25,7 @@ from demo.columns import (
 from demo.conditions import COMPLAINT_OF, COMPLAINTS, SEVERITY
 from demo.draw import Bools, Ints
 from demo.ed import OUTSIDE, feed_instants
+from demo.identity import has_moved, hidden, patient_names, phones, places
 from demo.templates import DISPOSITION_CODES
 from demo.world import FIRST_PATIENT, FIRST_PROVIDER, FIRST_VISIT, PROVIDER_SPECIALTIES, World
 from demo.zones import DAY
@@ -134,7 +135,8 @@ def _patients(world: World, rows: Ints, written: Ints) -> pa.Table:
     person, hospital = all_rows.person[rows], all_rows.hospital[rows]
     unknown = all_rows.is_unidentified[rows]
     number = all_rows.health_number[rows]
-    place = _place(world, person, rows)
+    moved = has_moved(world, person, all_rows.first_seen[rows])
+    place = places(world, person, rows, moved)
     deceased = np.where(unknown, NOTHING, world.died[person])
     created = all_rows.first_seen[rows] - 60 * draw.between("patient_created", rows, 1, 9)
     corrected = draw.chance("patient_corrected", rows, 0.08)
@@ -142,8 +144,6 @@ def _patients(world: World, rows: Ints, written: Ints) -> pa.Table:
     # A death is the last thing that is written into a record.
     updated = np.where(deceased != NOTHING, np.maximum(updated, (deceased + 3) * DAY), updated)
     deleted = np.where(written != rows, created + DAY, NOTHING)
-    area = codes([f"+1-{h.zip_codes[0][:3]}-555-" for h in plan.hospitals], hospital)
-    phone = digits(draw.below("phone", person, 10_000), 4, area)
     email = digits(person, 1, codes(["anna.", "j.", "the-family.", ""], person % 4))
     no_email = unknown | draw.chance("no_email", rows, 0.4)
     return pa.table(
@@ -155,13 +155,13 @@ def _patients(world: World, rows: Ints, written: Ints) -> pa.Table:
             ),
             "health_number": hidden(digits(number, 10), number < 0),
             "identity_status_code": codes(IDENTITY_CODES, unknown.astype(np.int64)),
-            **typed_names(world, "patient", person, rows, unknown),
+            **patient_names(world, rows),
             "birth_date": days(all_rows.born[rows], unknown & draw.chance("no_age", rows, 0.5)),
             "sex_code": codes(SEX_CODES, _sex(world, person, rows, unknown)),
             "address_line": hidden(place["address_line"], unknown),
             "city": codes([h.city for h in plan.hospitals], np.where(unknown, NOTHING, hospital)),
             "postal_code": hidden(place["postal_code"], unknown),
-            "phone": hidden(phone, unknown),
+            "phone": hidden(phones(world, person, rows, moved), unknown),
             "email": hidden(
                 pc.binary_join_element_wise(email, pa.scalar("@example.org"), ""), no_email
             ),
@@ -173,71 +173,11 @@ def _patients(world: World, rows: Ints, written: Ints) -> pa.Table:
     )
 
 
-def hidden(values: pa.Array, hidden: Bools) -> pa.Array:
-    """Return the values as text, null where hidden."""
-    return pc.if_else(pa.array(hidden), pa.scalar(None, pa.string()), values.cast(pa.string()))
-
-
 def _sex(world: World, person: Ints, rows: Ints, unknown: Bools) -> Ints:
     sex = np.where(world.people.is_female[person], 0, 1)
     sex = np.where(world.draw.chance("other_sex", person, 0.003), 2, sex)
     sex = np.where(world.draw.chance("sex_not_asked", rows, 0.006), 3, sex)
     return np.where(unknown & world.draw.chance("sex_unclear", rows, 0.2), 3, sex)
-
-
-def typed_names(
-    world: World, system: str, person: Ints, rows: Ints, unknown: Bools
-) -> dict[str, pa.Array]:
-    """Return names as one clerk of one system typed them; the person's are always the same."""
-    draw = world.draw
-    first = np.where(
-        world.people.is_female[person],
-        draw.below("female_name", person, len(names.FEMALE)),
-        names.MALE_OFFSET + draw.below("male_name", person, len(names.MALE)),
-    )
-    last = draw.below("last_name", person, len(names.LAST))
-    way_first = draw.choice(f"{system}/first_way", rows, names.TYPING_SHARES)
-    way_last = draw.choice(f"{system}/last_way", rows, names.TYPING_SHARES)
-    unknown_first = len(names.FIRST_VARIANTS)
-    unknown_last = len(names.LAST_VARIANTS)
-    return {
-        "first_name": codes(
-            [*names.FIRST_VARIANTS, "Unknown"],
-            np.where(unknown, unknown_first, first * names.WAYS + way_first),
-        ),
-        "last_name": codes(
-            [*names.LAST_VARIANTS, "Doe"],
-            np.where(unknown, unknown_last, last * names.WAYS + way_last),
-        ),
-    }
-
-
-def _place(world: World, person: Ints, rows: Ints) -> dict[str, pa.Array]:
-    """Return where a person lives; some have moved between two registrations."""
-    draw = world.draw
-    home = world.people.hospitals[person, 0]
-    width = max(len(hospital.zip_codes) for hospital in world.plan.hospitals)
-    table = [
-        hospital.zip_codes[position % len(hospital.zip_codes)]
-        for hospital in world.plan.hospitals
-        for position in range(width)
-    ]
-    house = np.where(draw.chance("moved", rows, 0.06), rows + 10_000_000, person)
-    line = pc.binary_join_element_wise(
-        pa.array(1 + draw.below("house", house, 9_800)).cast(pa.string()),
-        codes(names.STREETS, draw.below("street", house, len(names.STREETS))).cast(pa.string()),
-        codes(names.STREET_KINDS, draw.choice("kind", rows, [5, 4, 3, 2, 2, 2, 1])).cast(
-            pa.string()
-        ),
-        " ",
-    )
-    area = home * width + draw.below("area", house, width)
-    return {"address_line": line, "postal_code": codes(table, area)}
-
-
-def postal_codes(world: World, person: Ints, rows: Ints) -> pa.Array:
-    """Return the ZIP of residence."""
-    return _place(world, person, rows)["postal_code"]
 
 
 def ed_visits_chunks(world: World) -> Iterator[pa.Table]:

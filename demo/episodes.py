@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.draw import Bools, Draw, Floats, Ints
+from demo.kin import Kin, plan_kin
 from demo.plans import Plan, PlanError
 from demo.templates import NUMBER_OF, STEPS_MAX, TEMPLATES
 from demo.zones import day_number
@@ -26,6 +27,7 @@ class People:
         goes_elsewhere: whether the person uses the second hospital now and then.
         born: birth date, days since 1970-01-01.
         is_female: administrative sex.
+        kin: who lives with whom.
     """
 
     count: int
@@ -33,6 +35,7 @@ class People:
     goes_elsewhere: Bools
     born: Ints
     is_female: Bools
+    kin: Kin
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,16 @@ def plan_people(plan: Plan, draw: Draw, count: int) -> People:
     second = 1 + draw.below("third_hospital", ids, reach - 1)
     second += second >= first
     hospitals = np.stack([home, (home + first) % number, (home + second) % number], axis=1)
+    is_female = draw.chance("is_female", ids, 0.52)
+    born = _birth_days(plan, draw, ids)
+    kin, born = plan_kin(draw, born, is_female, day_number(plan.first_day))
     return People(
         count=count,
-        hospitals=hospitals,
+        hospitals=hospitals[kin.head],
         goes_elsewhere=draw.chance("goes_elsewhere", ids, plan.several_hospitals_share),
-        born=_birth_days(plan, draw, ids),
-        is_female=draw.chance("is_female", ids, 0.52),
+        born=born,
+        is_female=is_female,
+        kin=kin,
     )
 
 

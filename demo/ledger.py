@@ -21,8 +21,10 @@ from demo.conditions import ALL_CODES, COMPLAINT_OF, COMPLAINTS
 from demo.draw import Bools, Ints
 from demo.ed import HOURS, positions_of
 from demo.episodes import row_numbers
+from demo.identity import has_moved
 from demo.inpatient import EMERGENCY
-from demo.people import DEFECTS
+from demo.kin import KINSHIP, TWIN
+from demo.people import DEFECTS, NAME_FAULTS
 from demo.templates import DISPOSITION_CODES, STEPS_MAX, TEMPLATES, Disposition
 from demo.world import FIRST_PATIENT, World
 from demo.zones import DAY, local_days, month_starts, offsets_in
@@ -242,13 +244,17 @@ class Ledger:
 
     def registrations(self) -> pa.Table:
         """Return the true person behind every patient registration."""
-        rows = self.world.registrations
+        rows, kin = self.world.registrations, self.world.people.kin
+        kinship = np.where(kin.is_twin, TWIN, kin.kinship)[rows.person]
         return pa.table(
             {
                 "patient_id": keys(FIRST_PATIENT + np.arange(len(rows))),
                 "person_number": keys(rows.person, rows.is_unidentified),
                 "deterministic_person_number": keys(rows.label, rows.is_unidentified),
                 "link_defect": codes(DEFECTS, rows.defect),
+                "name_fault": codes(NAME_FAULTS, rows.name_fault),
+                "kinship": codes(KINSHIP, kinship),
+                "has_moved": pa.array(has_moved(self.world, rows.person, rows.first_seen)),
             }
         )
 
@@ -301,6 +307,8 @@ class Ledger:
             rows[f"episodes/{template.name}"] = len(np.unique(episodes))
         for defect, name in enumerate(DEFECTS[1:], start=1):
             rows[f"registrations/{name}"] = int((world.registrations.defect == defect).sum())
+        for fault, name in enumerate(NAME_FAULTS[1:], start=1):
+            rows[f"registrations/{name}"] = int((world.registrations.name_fault == fault).sum())
         return pa.table({"wart": list(rows), "rows_count": list(rows.values())})
 
 

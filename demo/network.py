@@ -23,6 +23,11 @@ Tables = list[tuple[str, Iterator[pa.Table]]]
 _HEAD = """# Written by the demo: a synthetic network, no person in it ever lived.
 synthetic = true
 """
+# The real programme joins visits by the health card's number and has published what that gives.
+_BY_NUMBER = """
+[matching]
+method = "deterministic"
+"""
 _SQLITE = """
 [sources.{source}]
 kind = "sqlite"
@@ -130,17 +135,19 @@ def plant(
         "bad_values": bad_values_table(bad_values),
     }
     write_ledger(world, home / "demo", extra)
-    _write_settings(home, is_sqlite=dsn is None)
+    _write_settings(home, is_sqlite=dsn is None, by_number=not plan.has_broken_pairs)
     return Planted(counts, people=world.people.count, visits=len(world.visits))
 
 
-def _write_settings(home: Path, *, is_sqlite: bool) -> None:
+def _write_settings(home: Path, *, is_sqlite: bool, by_number: bool) -> None:
     """Write ``scutari.toml`` unless the user has one."""
     path = home / "scutari.toml"
     if path.exists():
         return
     body = _SQLITE if is_sqlite else _POSTGRES
     parts = [body.format(source=source, name=source.upper()) for source in ("ehr", "billing")]
+    if by_number:
+        parts.append(_BY_NUMBER)
     path.write_text(_HEAD + "".join(parts), encoding="utf-8")
 
 

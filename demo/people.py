@@ -9,15 +9,25 @@ import numpy as np
 from demo.draw import Bools, Draw, Ints
 from demo.ed import Visits
 from demo.episodes import People
+from demo.kin import NEWBORN
 from demo.plans import Plan
 from demo.templates import TEMPLATES
 
-NO_DEFECT, NUMBER_MISSING, NUMBER_MISTYPED, BIRTH_MISTYPED = 0, 1, 2, 3
-DEFECTS = (None, "health_number_missing", "health_number_mistyped", "birth_date_mistyped")
+NO_DEFECT, NUMBER_MISSING, NUMBER_MISTYPED, BIRTH_MISTYPED, NUMBER_OLD, NUMBER_LENT = range(6)
+DEFECTS = (
+    None,
+    "health_number_missing",
+    "health_number_mistyped",
+    "birth_date_mistyped",
+    "health_number_of_old_card",
+    "health_number_of_mother",
+)
+AS_NAMED, SWAPPED, UNNAMED = range(3)
+NAME_FAULTS = (None, "names_swapped", "unnamed_newborn")
 NO_NUMBER = -1
 
 _PRIME = 999_999_937
-_TRUE_NUMBERS, _TYPED_NUMBERS = 4_000_000_000, 7_000_000_000
+_TRUE_NUMBERS, _TYPED_NUMBERS, _OLD_NUMBERS = 4_000_000_000, 7_000_000_000, 8_000_000_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,8 @@ class Registrations:
         defect: what keeps the record from being joined by health number and birth date.
         health_number: as typed; NO_NUMBER where missing.
         born: birth date as typed, days since 1970-01-01.
+        name_fault: what is wrong with the names beside how they are spelt.
+        is_protected: whether a planted history relies on it, so that nothing is wrong with it.
         label: the person by the rule "same health number and same birth date"; distinct labels are
             distinct persons.
         of_visit: position of each visit's registration.
@@ -41,6 +53,8 @@ class Registrations:
     defect: Ints
     health_number: Ints
     born: Ints
+    name_fault: Ints
+    is_protected: Bools
     label: Ints
     of_visit: Ints
 
@@ -68,9 +82,12 @@ def plan_registrations(plan: Plan, draw: Draw, people: People, visits: Visits) -
     person, hospital = visits.person[first], visits.hospital[first]
     is_unidentified = visits.is_unidentified[first]
     protected = _protected(plan, visits, of_visit, len(first))
-    home = people.hospitals[person, 0]
-    defect = _defects(draw, person * width + hospital, person, hospital == home)
+    is_home = hospital == people.hospitals[person, 0]
+    rows = person * width + hospital
+    defect = _defects(draw, people, rows, person, is_home)
     defect[protected | is_unidentified] = NO_DEFECT
+    name_fault = _name_faults(draw, people, rows, person, is_home)
+    name_fault[protected | is_unidentified] = AS_NAMED
     number, born = _typed(people, person, defect)
     number[is_unidentified] = NO_NUMBER
     return Registrations(
@@ -81,6 +98,8 @@ def plan_registrations(plan: Plan, draw: Draw, people: People, visits: Visits) -
         defect=defect,
         health_number=number,
         born=born,
+        name_fault=name_fault,
+        is_protected=protected,
         label=person_labels(number, born),
         of_visit=of_visit,
     )
@@ -102,18 +121,33 @@ def _protected(plan: Plan, visits: Visits, of_visit: Ints, count: int) -> Bools:
     return protected
 
 
-def _defects(draw: Draw, rows: Ints, person: Ints, is_home: Bools) -> Ints:
-    shares = np.array([0.0, 0.35, 0.35, 0.30])
+def _defects(draw: Draw, people: People, rows: Ints, person: Ints, is_home: Bools) -> Ints:
+    shares = np.array([0.0, 0.33, 0.33, 0.29, 0.05, 0.0])
     kind = draw.choice("defect", rows, shares)
     is_defective = draw.chance("is_defective", rows, np.where(is_home, 0.003, 0.07))
     defect = np.where(is_defective, kind, NO_DEFECT)
+    # A newborn is registered under the mother's number until it has its own.
+    is_lent = (people.kin.kinship[person] == NEWBORN) & draw.chance("number_lent", rows, 0.35)
+    defect = np.where(is_lent, NUMBER_LENT, defect)
     has_none = draw.chance("has_no_health_number", person, 0.012)
     return np.where(has_none, NUMBER_MISSING, defect)
 
 
+def _name_faults(draw: Draw, people: People, rows: Ints, person: Ints, is_home: Bools) -> Ints:
+    is_swapped = draw.chance("names_swapped", rows, np.where(is_home, 0.004, 0.015))
+    is_newborn = people.kin.kinship[person] == NEWBORN
+    is_unnamed = is_newborn & draw.chance("is_unnamed", rows, np.where(is_home, 0.4, 0.1))
+    fault = np.where(is_swapped, SWAPPED, AS_NAMED)
+    return np.where(is_unnamed, UNNAMED, fault)
+
+
 def _typed(people: People, person: Ints, defect: Ints) -> tuple[Ints, Ints]:
-    number = true_health_numbers(person)
-    number = np.where(defect == NUMBER_MISTYPED, number - _TRUE_NUMBERS + _TYPED_NUMBERS, number)
+    true = true_health_numbers(person)
+    number = np.where(defect == NUMBER_MISTYPED, true - _TRUE_NUMBERS + _TYPED_NUMBERS, true)
+    old = _OLD_NUMBERS + ((true - _TRUE_NUMBERS) * 6_700_417 + 11) % _PRIME
+    number = np.where(defect == NUMBER_OLD, old, number)
+    mothers = true_health_numbers(people.kin.head[person])
+    number = np.where(defect == NUMBER_LENT, mothers, number)
     number = np.where(defect == NUMBER_MISSING, NO_NUMBER, number)
     born = people.born[person]
     return number, np.where(defect == BIRTH_MISTYPED, transpose_birth_days(born), born)

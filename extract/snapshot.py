@@ -29,6 +29,8 @@ from extract.convert import RULES_VERSION, Converter
 from extract.identity.epochs import TokenKeys, end_rotation
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
+from extract.identity.matching.decisions import read_decisions, standing
+from extract.identity.matching.grouping import REVIEW
 from extract.identity.opening import VERSIONS, open_vault
 from extract.identity.token_map import MAPS, retokeniser
 from extract.identity.tokens import derive_key, key_id
@@ -58,10 +60,7 @@ from extract.sources.open import open_source
 from extract.zones import QUARANTINE, explained, installation_keys, locked, new_id, sweep
 from governance.audit.events import about
 from governance.audit.log import audited
-from governance.errors import (
-    SettingsError,
-    SourceError,
-)
+from governance.errors import SettingsError, SourceError
 from governance.files import sync
 from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
 
@@ -157,7 +156,8 @@ class _Run:
         self.lake = self.settings.lake / name
         self.vault = NewVersion(self.settings.vault / VERSIONS / name, self.keyring)
         self.quarantine = self.settings.restricted / QUARANTINE / name
-        for folder in (self.lake, self.vault.directory, self.quarantine):
+        self.review = self.settings.restricted / REVIEW / name
+        for folder in (self.lake, self.vault.directory, self.quarantine, self.review):
             folder.mkdir(mode=0o755 if folder == self.lake else 0o700, parents=True)
         directory = None if self.full else current_directory(self.settings.lake)
         self.previous_lake = directory
@@ -312,14 +312,14 @@ class _Run:
             snapshot_id=self.snapshot_id,
             person_map=self.lake / path,
             spill=self.spill,
+            review=self.review,
+            method=self.settings.matching,
+            standing=standing(read_decisions(self.settings.vault, self.keyring)),
             renewed=self.retokeniser.crosswalk if self.retokeniser else None,
         )
         sync(self.lake / path)
         self.files[path] = describe_file(self.lake / path)
-        self.progress(
-            f"persons: {people.registrations:,} registrations are {people.persons:,} persons, "
-            f"{people.unlinkable:,} cannot be linked"
-        )
+        self.progress(f"persons: {people}")
         return people
 
     def _write_token_map(self) -> None:
@@ -405,7 +405,7 @@ class _Run:
             maps = self.settings.restricted / MAPS
             os.replace(maps / f".{self.snapshot_id}.new", maps / f"{self.snapshot_id}.parquet")
             sync(maps)
-        for folder in (self.quarantine, self.vault.directory, self.lake):
+        for folder in (self.quarantine, self.review, self.vault.directory, self.lake):
             for directory, _, _ in os.walk(folder):
                 sync(Path(directory))
             os.rename(folder, folder.with_name(self.snapshot_id))

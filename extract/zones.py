@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 
 from extract.identity.epochs import TokenKeys, token_keys
+from extract.identity.matching.grouping import REVIEW
 from extract.identity.opening import VERSIONS
 from extract.identity.token_map import MAPS
 from extract.lake import snapshot_ids
@@ -61,15 +62,16 @@ def explained(settings: Settings) -> Iterator[None]:
 
 def sweep(settings: Settings) -> None:
     """Remove what an unfinished run left, in every zone."""
-    folders = [settings.lake, settings.vault / VERSIONS, settings.restricted / QUARANTINE]
+    by_snapshot = [settings.restricted / QUARANTINE, settings.restricted / REVIEW]
+    folders = [settings.lake, settings.vault / VERSIONS, *by_snapshot]
     for folder in folders:
         for path in folder.glob(".*.tmp"):
             shutil.rmtree(path)
     whole = set(snapshot_ids(settings.lake))
-    quarantine = settings.restricted / QUARANTINE
-    for path in quarantine.iterdir() if quarantine.is_dir() else ():
-        if path.name not in whole:
-            shutil.rmtree(path)
+    for folder in by_snapshot:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in whole:
+                shutil.rmtree(path)
     for path in (settings.restricted / MAPS).glob(".*.new"):
         path.unlink()
     shutil.rmtree(settings.restricted / "spill" / "extract", ignore_errors=True)

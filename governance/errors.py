@@ -50,6 +50,10 @@ class VaultError(SnapshotError):
         self.fault = fault
 
 
+class MatchError(ScutariError):
+    """A decision who is one person cannot be taken: it contradicts others or names nobody."""
+
+
 class ReconciliationError(SnapshotError):
     """What arrived in the lake does not add up to what the source holds."""
 

@@ -28,6 +28,7 @@ SETTINGS_FILE = "scutari.toml"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 SourceKind = Literal["sqlite", "postgresql"]
+MatchingMethod = Literal["probabilistic", "deterministic"]
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -109,6 +110,7 @@ class Settings:
     accounts: Accounts | None = None
     roles: dict[str, Role] = field(default_factory=dict)
     broker_limits: BrokerLimits = field(default_factory=BrokerLimits)
+    matching: MatchingMethod = "probabilistic"
     encryption: EncryptionSettings | None = None
 
     @property
@@ -196,8 +198,8 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    known = {"synthetic", "sources", "vault", "warehouse", "accounts", "roles", "broker"}
-    unknown = set(raw) - known
+    known = {"synthetic", "sources", "vault", "warehouse", "matching"}
+    unknown = set(raw) - known - {"accounts", "roles", "broker"}
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -214,8 +216,21 @@ def load_settings(home: Path | None = None) -> Settings:
         accounts=read_accounts(str(path), raw.get("accounts")),
         roles=read_roles(str(path), raw.get("roles")),
         broker_limits=read_limits(str(path), raw.get("broker")),
+        matching=_matching(home, raw.get("matching", {})),
         encryption=_encryption(home, raw.get("warehouse")),
     )
+
+
+def _matching(home: Path, body: object) -> MatchingMethod:
+    method = body.get("method", "probabilistic") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or set(body) - {"method"}:
+        raise SettingsError(f"[matching] in {home / SETTINGS_FILE} has one setting: method.")
+    if method not in ("probabilistic", "deterministic"):
+        raise SettingsError(
+            f'[matching] in {home / SETTINGS_FILE} needs method = "probabilistic" or '
+            '"deterministic".'
+        )
+    return "deterministic" if method == "deterministic" else "probabilistic"
 
 
 def _keys(home: Path, body: object) -> KeySettings:

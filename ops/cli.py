@@ -23,6 +23,7 @@ from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home
 from governance.settings import load_settings as read_settings
 from ops.cli_broker import add_broker
+from ops.cli_match import match
 from ops.cli_zones import add_zones, demo_option
 from ops.cli_zones import opened_settings as load_settings
 from ops.serve import DEFAULT_PORT, serve
@@ -230,11 +231,15 @@ def publish(home: Path | None) -> None:
 @main.command()
 @_home_option
 @click.argument("name")
-def release(home: Path | None, name: str) -> None:
+@click.option(
+    "--profile", default="open", show_default=True, help="open, safe_harbor_fields or limited."
+)
+@click.option("--agreement", help="The data use agreement of a limited release: DUA-2026-0017.")
+def release(home: Path | None, name: str, profile: str, agreement: str | None) -> None:
     """Write the research files of a release, whole or not at all."""
     settings = load_settings(home)
     with _stage(f"Release {name}") as outcome:
-        outcome.append(_release(settings, name))
+        outcome.append(_release(settings, name, profile, agreement))
 
 
 add_broker(vault, _home_option)
@@ -320,6 +325,9 @@ def check(write_docs: bool) -> None:
         outcome.append(check_privacy(write_docs=write_docs))
 
 
+main.add_command(match)
+
+
 def _nightly(settings: Settings, *, first: int, of: int) -> None:
     with _stage(f"{first}/{of} Snapshot of the operational databases") as outcome:
         outcome.append(_snapshot(settings, full=False))
@@ -347,10 +355,12 @@ def _publish(settings: Settings) -> str:
     return str(publish_build(settings))
 
 
-def _release(settings: Settings, name: str) -> str:
+def _release(
+    settings: Settings, name: str, profile: str = "open", agreement: str | None = None
+) -> str:
     from ops.release import write_release  # noqa: PLC0415
 
-    return str(write_release(settings, name))
+    return str(write_release(settings, name, profile=profile, agreement=agreement))
 
 
 def _serve(settings: Settings, port: int) -> None:

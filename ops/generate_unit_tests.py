@@ -24,6 +24,7 @@ DEFINITIONS = PROJECT_ROOT / "docs" / "definitions" / "ed_returns.md"
 MAXIMUM_LINES = 300
 HEADER = [
     "# Written by `python -m ops.generate_unit_tests` from tests/histories: change those.",
+    "# The digits of a visit, a person or a hospital are the number of its history.",
     "version: 2",
     "unit_tests:",
 ]
@@ -80,7 +81,8 @@ def render(test: UnitTest) -> list[str]:
     lines = [
         f"  - name: {test.name}",
         f"    model: {test.model}",
-        f'    description: "{test.description}"',
+        "    description: >-",
+        *(f"      {line}" for line in test.description.splitlines()),
         "    given:",
     ]
     for name, rows in test.given.items():

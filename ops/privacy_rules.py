@@ -58,6 +58,10 @@ LOWERINGS: dict[str, Lowering] = {
     "total_days": Lowering(
         {"duration": "total"}, "A sum over a group; a small group is hidden with its count."
     ),
+    "shifted_date": Lowering(
+        {"date": "shifted_date"},
+        "A limited data set may hold dates (164.514(e)), all of a person moved alike.",
+    ),
     "interval_band": Lowering(
         {"duration": "duration_band"}, "Exact distances tell one history from all others."
     ),
@@ -123,6 +127,7 @@ WRITES: dict[str, str] = {
         when $allowed_zip3 = substring($postal_code, 1, 3) then $allowed_zip3
         else '000'
     end""",
+    "shifted_date": "($from_date + $days)",
     "total_days": "sum($days)",
     "year_of": "cast(extract(year from $date) as int)",
     "zip3_of": "substring($postal_code, 1, 3)",

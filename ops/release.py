@@ -2,7 +2,8 @@
 
 The gate is a dbt model that depends on every table of the release, so that a failing test of any of
 them leaves it unbuilt. Files are written only from the very build in which it succeeded. Every key
-is replaced by a random number made for this release, in memory, and forgotten with it.
+is replaced by a random number made for this release, in memory, and forgotten with it. The build
+has a database of its own that is gone when the files are there, or are not.
 """
 
 from __future__ import annotations
@@ -30,10 +31,20 @@ from governance.audit.log import Action, audited
 from governance.errors import PublicationError
 from governance.settings import Settings
 from ops.release_files import hold, readme, replace_directory, sync_all
-from ops.release_gate import GATE, OpenGate, open_gate
+from ops.release_gate import GATE, OpenGate, open_gate, work_directory
+from ops.release_profiles import Profile, check_agreement, read_profile
 
 BATCH_ROWS = 122_880
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for: the release's name, its profile, and its data use agreement if any."""
+
+    name: str
+    profile: Profile
+    agreement: str | None
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ def write_release(
     settings: Settings,
     name: str,
     *,
+    profile: str = "open",
+    agreement: str | None = None,
     variables: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ReleaseReport:
@@ -59,28 +72,37 @@ def write_release(
 
     Args:
         settings: the installation.
-        name: name of the release; an earlier one of that name is replaced when the new is whole.
+        name: name of the release; one that exists already is refused.
+        profile: what it holds: open, safe_harbor_fields or limited.
+        agreement: the data use agreement of a limited release.
         variables: dbt variables for the build.
         progress: told what is being done.
 
     Raises:
         AuditError: the audit log cannot be written.
-        PublicationError: the gate stays closed, or the files cannot be written. Nothing is left of
-            the attempt, and an earlier release of that name stays as it was.
+        BuildError: there is no snapshot.
+        PublicationError: the name is taken, the profile or the agreement is not one, the gate stays
+            closed, or the files cannot be written. Nothing is left of the attempt.
     """
     if not _NAME.fullmatch(name):
         raise PublicationError(
             f"{name!r} cannot name a release: use lowercase letters, digits, - and _."
         )
+    order = Order(name, read_profile(profile), agreement)
+    check_agreement(order.profile, agreement)
     say = progress or (lambda message: None)
     settings.release.mkdir(parents=True, exist_ok=True)
-    with hold(settings.release), _audited(settings, name, variables or {}) as action:
-        final = settings.release / name
-        with _attempt(settings.release / f".{name}.tmp", final) as directory:
-            say("building the research tables and their tests")
-            gate = open_gate(settings, variables or {})
-            rows = _write_tables(settings, gate, directory, say)
-            _describe(settings, name, gate, directory, rows)
+    final = settings.release / name
+    with hold(settings.release), _audited(settings, order.profile, variables or {}) as action:
+        _check_unused(final)
+        with (
+            work_directory(settings) as work,
+            _attempt(settings.release / f".{name}.tmp", final) as directory,
+        ):
+            say(f"building the research tables of the profile {profile} and their tests")
+            gate = open_gate(settings, order.profile, work, variables or {})
+            rows = _write_tables(gate, order.profile, directory, say)
+            _describe(settings, order, gate, directory, rows)
             sync_all(directory)
             replace_directory(directory, final)
         action.add(
@@ -92,26 +114,33 @@ def write_release(
 
 
 @contextmanager
-def _audited(settings: Settings, name: str, variables: Mapping[str, Any]) -> Iterator[Action]:
+def _audited(
+    settings: Settings, profile: Profile, variables: Mapping[str, Any]
+) -> Iterator[Action]:
     current = current_directory(settings.lake)
     with audited(
         settings,
         "release",
         # A name is its giver's free text: the manifest's digest tells one release from another.
-        profile=name if name == "open" else "other",
+        profile=profile.name,
         snapshot_id=variables.get("snapshot", current.name if current else None),
     ) as action:
         yield action
 
 
+def _check_unused(final: Path) -> None:
+    """Names are not used twice: what was handed out under one cannot be taken back by another."""
+    if final.exists():
+        raise PublicationError(
+            f"There is a release {final.name} already: choose another name. To withdraw the old "
+            f"one, tell those who have it and move {final} away."
+        )
+
+
 @contextmanager
 def _attempt(directory: Path, final: Path) -> Iterator[Path]:
     """Give an empty directory to write into, and leave nothing of it when writing fails."""
-    old = final.with_name(f".{final.name}.old")
-    if old.exists() and not final.exists():
-        old.rename(final)
-    for leftover in (old, directory):
-        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
     try:
         directory.mkdir()
         yield directory
@@ -124,23 +153,26 @@ def _attempt(directory: Path, final: Path) -> Iterator[Path]:
     except duckdb.Error as error:
         # The text of a database error may quote a value.
         raise PublicationError(
-            f"The release {final.name} could not be read from the warehouse "
-            f"({type(error).__name__}): close other programs that write to it and try again."
+            f"The release {final.name} could not be read from its build "
+            f"({type(error).__name__}): give it more space or memory and try again."
         ) from None
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 def _write_tables(
-    settings: Settings, gate: OpenGate, directory: Path, say: Callable[[str], None]
+    gate: OpenGate, profile: Profile, directory: Path, say: Callable[[str], None]
 ) -> dict[str, int]:
     with duckdb.connect() as connection:
-        connection.execute("set temp_directory = $1", [str(settings.restricted / "spill")])
-        path = str(settings.warehouse).replace("'", "''")
+        connection.execute("set temp_directory = $1", [str(gate.database.parent / "spill")])
+        path = str(gate.database).replace("'", "''")
         connection.execute(f"attach '{path}' as warehouse (read_only)")
         connection.execute(f"use warehouse.{gate.schema}")
         tables = _tables_behind(connection, gate)
-        columns = {table: _columns(connection, table) for table in tables}
+        columns = {
+            table: [c for c in _columns(connection, table) if c not in profile.left_out_columns]
+            for table in tables
+        }
         keys = sorted({c for names in columns.values() for c in names if c.endswith("_key")})
         for key in keys:
             _register_release_ids(
@@ -158,8 +190,8 @@ def _tables_behind(connection: duckdb.DuckDBPyConnection, gate: OpenGate) -> lis
     found = connection.execute(f"select table_name, build_id from {GATE} order by all").fetchall()
     if not found or any(build_id != gate.build_id for _, build_id in found):
         raise PublicationError(
-            "The warehouse was built again while the release was being written: try again when "
-            "no other build is running."
+            "The tables of the release are not those of the build that opened its gate: "
+            "release again."
         )
     return [table for table, _ in found]
 
@@ -223,9 +255,9 @@ def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path
 
 
 def _describe(
-    settings: Settings, name: str, gate: OpenGate, directory: Path, rows: dict[str, int]
+    settings: Settings, order: Order, gate: OpenGate, directory: Path, rows: dict[str, int]
 ) -> None:
-    text = readme(name, rows, gate.documentation, is_synthetic=settings.is_synthetic)
+    text = readme(order.name, rows, gate.documentation, is_synthetic=settings.is_synthetic)
     (directory / "README.md").write_text(text, encoding="utf-8")
     files = []
     for path in sorted(directory.iterdir()):
@@ -234,6 +266,12 @@ def _describe(
         if path.stem in rows:
             entry["rows"] = rows[path.stem]
         files.append(entry)
-    manifest = {"release": name, "is_synthetic": settings.is_synthetic, "files": files}
+    manifest = {
+        "release": order.name,
+        "profile": order.profile.name,
+        "agreement": order.agreement,
+        "is_synthetic": settings.is_synthetic,
+        "files": files,
+    }
     (directory / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     os.chmod(directory, 0o755)

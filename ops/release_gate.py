@@ -1,73 +1,113 @@
-"""Build the research tables with dbt and say whether their gate opened."""
+"""Build the research tables with dbt, in a database of their own, and say if their gate opened.
+
+The release account reads the lake and nothing else: its build has a home of its own under the
+release zone, with a link to the lake: it neither waits for the nightly build nor changes its file.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from governance.errors import BuildError, PublicationError
+from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
-from ops.build import read_record, write_record
-from ops.warehouse import current_snapshot, held
+from ops.release_profiles import Profile
+from ops.release_sample import draw_sample, known_persons, write_sample
+from ops.warehouse import current_snapshot
 
 GATE = "release_gate"
+WORK = ".work"
+# dbt names the database after its file: sources say that theirs is `warehouse`.
+DATABASE = "warehouse.duckdb"
 
 
 @dataclass(frozen=True)
 class OpenGate:
-    """A gate that succeeded: the build it belongs to and what its tables hold."""
+    """A gate that succeeded: the build it belongs to and what its tables hold.
+
+    Attributes:
+        build_id: the dbt invocation.
+        schema: the schema of the release's tables.
+        documentation: description and columns of every table behind the gate.
+        database: the build's own DuckDB file; gone when the release is written.
+    """
 
     build_id: str
     schema: str
     documentation: dict[str, dict[str, Any]]
+    database: Path
 
 
-def open_gate(settings: Settings, variables: Mapping[str, Any]) -> OpenGate:
-    """Run ``dbt build`` up to the gate.
+@contextmanager
+def work_directory(settings: Settings) -> Iterator[Path]:
+    """Give a home to build a release in, empty, for the release account alone; take it away after.
+
+    What a killed run left in it is wiped when the next one starts.
+    """
+    work = settings.release / WORK
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(mode=0o700, parents=True)
+        (work / "restricted" / "spill").mkdir(parents=True)
+        (work / "lake").symlink_to(settings.lake, target_is_directory=True)
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def open_gate(
+    settings: Settings, profile: Profile, work: Path, variables: Mapping[str, Any]
+) -> OpenGate:
+    """Draw the sample and run ``dbt build`` up to the gate.
+
+    Args:
+        settings: the installation.
+        profile: what is released.
+        work: the home of the build, from ``work_directory``.
+        variables: further dbt variables.
 
     Raises:
-        BuildError: there is no snapshot to build from, or another build is running.
+        BuildError: there is no snapshot to build from.
+        KeyFileError: the key of the sample can be read by others.
         SnapshotError: the snapshot is not as it was written.
         PublicationError: the build did not end green, or the gate was not built by it.
     """
-    with held(settings) as lock:
-        snapshot_id = current_snapshot(settings)
-        models = _recorded_models(settings, snapshot_id)
-        gate = _open(settings, variables, lock)
-        if models and not variables:
-            # What was built again is what the record speaks of: the same snapshot, the same code.
-            write_record(settings, snapshot_id, models)
-    return gate
-
-
-def _recorded_models(settings: Settings, snapshot_id: str) -> list[str]:
-    try:
-        record = read_record(settings)
-    except BuildError:
-        return []
-    return record.models if record.snapshot_id == snapshot_id else []
-
-
-def _open(settings: Settings, variables: Mapping[str, Any], lock: int) -> OpenGate:
-    # Compiled SQL and logs of a failed build may quote what they stumbled over.
-    target = settings.restricted / "release_build"
-    target.mkdir(parents=True, exist_ok=True)
-    results_file = target / "run_results.json"
-    results_file.unlink(missing_ok=True)
-    exit_code = _build(settings, target, variables, lock)
+    asked = {
+        "snapshot": current_snapshot(settings),
+        **variables,
+        "release_profile": profile.name,
+        "release_has_sample": True,
+    }
+    persons = known_persons(settings, asked["snapshot"])
+    write_sample(work / DATABASE, draw_sample(settings, profile, persons))
+    exit_code = _build(work, asked)
+    results_file = work / "target" / "run_results.json"
     if not results_file.is_file():
         raise PublicationError(
             f"dbt ended with exit code {exit_code} before it built anything: "
             "run `dbt build --select +release_gate` to see why."
         )
     results = json.loads(results_file.read_text(encoding="utf-8"))
-    status = {row["unique_id"]: row["status"] for row in results["results"]}
+    gate = _opened(results["results"], exit_code)
+    manifest = json.loads((work / "target" / "manifest.json").read_text(encoding="utf-8"))
+    return OpenGate(
+        build_id=results["metadata"]["invocation_id"],
+        schema=manifest["nodes"][gate]["schema"],
+        documentation=_documentation(manifest, gate, profile),
+        database=work / DATABASE,
+    )
+
+
+def _opened(results: list[dict[str, Any]], exit_code: int) -> str:
+    status = {str(row["unique_id"]): row["status"] for row in results}
     opened = [key for key, value in status.items() if key.endswith(f".{GATE}")]
     if exit_code != 0 or not opened or status[opened[0]] != "success":
         failed = sorted(
@@ -79,15 +119,10 @@ def _open(settings: Settings, variables: Mapping[str, Any], lock: int) -> OpenGa
             f"The release gate stays closed: {', '.join(failed) or 'the gate was not built'} "
             "failed. Nothing was written; correct it and release again."
         )
-    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-    return OpenGate(
-        build_id=results["metadata"]["invocation_id"],
-        schema=manifest["nodes"][opened[0]]["schema"],
-        documentation=_documentation(manifest, opened[0]),
-    )
+    return opened[0]
 
 
-def _build(settings: Settings, target: Path, variables: Mapping[str, Any], lock: int) -> int:
+def _build(work: Path, variables: Mapping[str, Any]) -> int:
     command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--quiet", "build"]
     command += ["--exclude-resource-type", "unit_test"]
     # A test that also needs a table outside this selection says nothing about the release, and
@@ -95,15 +130,17 @@ def _build(settings: Settings, target: Path, variables: Mapping[str, Any], lock:
     command += ["--select", f"+{GATE}", "--indirect-selection", "buildable"]
     command += ["--target", "duckdb", "--vars", json.dumps(dict(variables))]
     command += ["--project-dir", str(PROJECT_ROOT), "--profiles-dir", str(PROJECT_ROOT)]
-    command += ["--target-path", str(target), "--log-path", str(target)]
-    environment = {**os.environ, "SCUTARI_HOME": str(settings.home)}
+    # Compiled SQL and logs of a failed build may quote what they stumbled over: they go, too.
+    command += ["--target-path", str(work / "target"), "--log-path", str(work / "target")]
+    # An analyst's own may be exported: a release is built in its own file or nowhere.
+    environment = {
+        **os.environ,
+        "SCUTARI_HOME": str(work),
+        "SCUTARI_WAREHOUSE": str(work / DATABASE),
+        "SCUTARI_SPILL": str(work / "restricted" / "spill"),
+    }
     return subprocess.run(
-        command,
-        cwd=PROJECT_ROOT,
-        env=environment,
-        capture_output=True,
-        check=False,
-        pass_fds=[lock],
+        command, cwd=PROJECT_ROOT, env=environment, capture_output=True, check=False
     ).returncode
 
 
@@ -113,12 +150,18 @@ def _name(unique_id: str) -> str:
     return parts[-2] if parts[0] == "test" and len(parts) > 3 else parts[-1]  # noqa: PLR2004
 
 
-def _documentation(manifest: dict[str, Any], gate: str) -> dict[str, dict[str, Any]]:
+def _documentation(
+    manifest: dict[str, Any], gate: str, profile: Profile
+) -> dict[str, dict[str, Any]]:
     nodes = [manifest["nodes"][key] for key in manifest["nodes"][gate]["depends_on"]["nodes"]]
     return {
         node["name"]: {
             "description": node["description"],
-            "columns": {name: body["description"] for name, body in node["columns"].items()},
+            "columns": {
+                name: body["description"]
+                for name, body in node["columns"].items()
+                if name not in profile.left_out_columns
+            },
         }
         for node in nodes
     }

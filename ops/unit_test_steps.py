@@ -15,6 +15,18 @@ from ops.worked_histories import SEEDS, History, Visit, read_rows
 HEADLINE = "ed_return_72h_admitted"
 ONE_HOUR = 3600
 DAYS_OF_PLENTY = 30
+HISTORIES_IN_A_TEST = 15
+# The same rows for every history; where they are not, the histories cannot stand in one test.
+SHARED_INPUTS = frozenset(
+    {
+        "dim_diagnosis_groups",
+        "dim_snapshots",
+        "ed_disposition_rules",
+        "ed_return_measures",
+        "ed_return_rules",
+        "int_snapshots__completeness",
+    }
+)
 
 Value = str | int | bool | datetime | None
 Row = dict[str, Value]
@@ -29,6 +41,7 @@ class UnitTest:
     description: str
     given: dict[str, list[Row]]
     expect: list[Row]
+    example: int = 0
 
 
 def departures(history: History) -> list[Row]:
@@ -431,7 +444,7 @@ def _test(
     if not is_wanted:
         return None
     description = f"History {history.example}: {history.why}."
-    return UnitTest(history.name, model, description, given, expect)
+    return UnitTest(history.name, model, description, given, expect, history.example)
 
 
 STEPS: tuple[Callable[[History], UnitTest | None], ...] = (
@@ -448,6 +461,46 @@ STEPS: tuple[Callable[[History], UnitTest | None], ...] = (
 
 
 def unit_tests(histories: list[History]) -> list[UnitTest]:
-    """All unit tests that the histories give, model by model."""
+    """All unit tests that the histories give, model by model, many histories in each.
+
+    A unit test costs a query on DuckDB and seconds on Spark; histories that share no person, visit
+    or hospital cannot change each other's answers.
+    """
     tests = [test for step in STEPS for history in histories if (test := step(history))]
-    return tests + list(reasons_tests(histories))
+    tests += reasons_tests(histories)
+    grouped: dict[tuple[str, str], list[UnitTest]] = {}
+    for test in tests:
+        shared = {name: rows for name, rows in test.given.items() if name in SHARED_INPUTS}
+        grouped.setdefault((test.model, str(shared)), []).append(test)
+    return [
+        _together(alike[start : start + HISTORIES_IN_A_TEST])
+        for alike in grouped.values()
+        for start in range(0, len(alike), HISTORIES_IN_A_TEST)
+    ]
+
+
+def _together(tests: list[UnitTest]) -> UnitTest:
+    """One test of several histories; the number of each stands before its keys of hospitals."""
+    if len(tests) == 1:
+        return tests[0]
+    first = tests[0]
+    given = {
+        name: rows
+        if name in SHARED_INPUTS
+        else [row for test in tests for row in _numbered(test, test.given[name])]
+        for name, rows in first.given.items()
+    }
+    expect = [row for test in tests for row in _numbered(test, test.expect)]
+    told = "\n".join(test.description for test in tests)
+    name = f"histories_{first.example}_to_{tests[-1].example}"
+    return UnitTest(name, first.model, told, given, expect)
+
+
+def _numbered(test: UnitTest, rows: list[Row]) -> list[Row]:
+    return [
+        {
+            name: f"{test.example}{value}" if value and name.endswith("hospital_key") else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]

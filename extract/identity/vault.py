@@ -7,10 +7,9 @@ a batch at a time. Person ids are random and never derived from a person's data.
 crosswalk also keeps registrations that are gone from the source: should one come back, its person
 is known.
 
-Registrations are joined by one rule: the same health number (letters and digits only, upper case)
-and the same birth date. Whoever has no health number or no birth date is a person of their own; an
-unidentified patient is nobody that can be linked. When a correction joins two persons, the older id
-stays; when it parts them, the registration with the least key keeps it.
+Which registrations are one person is decided in ``matching/``; an unidentified patient is nobody
+that can be linked. When a correction or a decision joins two persons, the older id stays; when it
+parts them, the registration with the least key keeps it.
 """
 
 from __future__ import annotations
@@ -26,37 +25,20 @@ import pyarrow as pa
 
 from extract.contracts import TableContract
 from extract.identity.keyring import Keyring
+from extract.identity.matching.decisions import Standing
+from extract.identity.matching.grouping import group_registrations
+from extract.identity.matching.standard import RAW_COLUMNS, load_batch, read_columns
 from extract.identity.version import BATCH_ROWS, NewVersion, Version, open_version
 from extract.lake import current_directory
 from extract.partitions import ParquetFile
 from governance.errors import VaultError
-from governance.settings import Settings
+from governance.settings import MatchingMethod, Settings
 
 CROSSWALK = "crosswalk.parquet"
 CURRENT = "current"
 PERSON_KEY_BYTES = 10
-UNIDENTIFIED = "unidentified"
 MEMORY_LIMIT = "1GB"
 
-_REGISTRATION_COLUMNS = (
-    "source_name varchar, registration_id varchar, registration_key varchar, "
-    "health_number varchar, birth_date date, is_unidentified boolean"
-)
-_GROUPED = """
-    create temp table grouped as
-    select
-        source_name, registration_id, registration_key,
-        case
-            when is_unidentified then 'unlinkable'
-            when health_number <> '' and birth_date is not null then 'health_number'
-            else 'alone'
-        end as link_method_code,
-        case link_method_code
-            when 'health_number' then 'h|' || health_number || '|' || birth_date
-            when 'alone' then 'r|' || source_name || '|' || registration_key
-        end as group_key
-    from registrations
-"""
 # Each id stays with one group, and each group keeps the oldest id that stayed with it.
 _KEPT = """
     create temp table kept as
@@ -101,16 +83,24 @@ _CROSSWALK_COLUMNS = (
 )
 
 
+NOTHING_DECIDED = Standing()
 Renewed = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
 @dataclass(frozen=True)
 class Linked:
-    """How many registrations were looked at, and how many persons they are."""
+    """How many registrations were looked at, how many persons they are, and what is uncertain."""
 
     registrations: int
     persons: int
     unlinkable: int
+    to_review: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.registrations:,} registrations are {self.persons:,} persons, "
+            f"{self.unlinkable:,} cannot be linked, {self.to_review:,} pairs are to be reviewed"
+        )
 
 
 def current_version(vault: Path) -> Path | None:
@@ -146,6 +136,9 @@ def link_registrations(
     snapshot_id: str,
     person_map: Path,
     spill: Path,
+    review: Path,
+    method: MatchingMethod = "probabilistic",
+    standing: Standing = NOTHING_DECIDED,
     renewed: Renewed | None = None,
 ) -> Linked:
     """Decide who is who and write the crosswalk and the snapshot's person map.
@@ -157,6 +150,9 @@ def link_registrations(
         snapshot_id: becomes the birthday of new person ids.
         person_map: where the map without any identifier goes.
         spill: where intermediates go that do not fit in memory; in the restricted zone.
+        review: directory of the review list; in the restricted zone.
+        method: by probability, or by health number and birth date alone.
+        standing: the steward's decisions in force.
         renewed: gives rows of the previous crosswalk the tokens of a new epoch.
 
     Raises:
@@ -168,11 +164,20 @@ def link_registrations(
         connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("set threads = 2")
         connection.execute("set temp_directory = $1", [str(spill)])
-        connection.execute(f"create temp table registrations ({_REGISTRATION_COLUMNS})")
+        # A progress bar is drawn on a long night alone, in the middle of what the command says.
+        for setting in (
+            "autoinstall_known_extensions",
+            "autoload_known_extensions",
+            "enable_progress_bar",
+        ):
+            connection.execute(f"set {setting} = false")
+        connection.execute(f"create temp table registrations ({RAW_COLUMNS})")
         for table in tables:
-            _load_registrations(connection, version, table)
-        connection.execute(_GROUPED)
-        connection.execute("drop table registrations")
+            columns = read_columns(table)
+            for path in version.places(table.source, table.name):
+                for batch in version.batches(path, columns):
+                    load_batch(connection, table, batch)
+        figures = group_registrations(connection, method=method, standing=standing, review=review)
         _load_previous(connection, previous, renewed)
         connection.execute(_KEPT)
         _make_ids(connection)
@@ -189,27 +194,8 @@ def link_registrations(
             "select count(*), count(distinct person_key), count(*) filter (person_key is null) "
             "from crosswalk semi join grouped using (source_name, registration_key)"
         ).fetchall()[0]
-    return Linked(*row)
-
-
-def _load_registrations(
-    connection: duckdb.DuckDBPyConnection, version: Version, table: TableContract
-) -> None:
-    roles = {c.identity: c.name for c in table.vault_columns if c.identity}
-    status = next((c.name for c in table.vault_columns if c.code_system == "identity_status"), None)
-    number = f"coalesce(\"{roles['health_number']}\", '')" if "health_number" in roles else "''"
-    number = f"upper(regexp_replace({number}, '[^0-9A-Za-z]', '', 'g'))"
-    birth = f'"{roles["birth_date"]}"' if "birth_date" in roles else "null::date"
-    unidentified = f"coalesce(\"{status}\" = '{UNIDENTIFIED}', false)" if status else "false"
-    insert = (
-        f"insert into registrations select '{table.source}', source_key, token, {number}, {birth}, "
-        f"{unidentified} from batch"
-    )
-    named = [roles.get("health_number"), roles.get("birth_date"), status]
-    columns = ["source_key", "token", *dict.fromkeys(name for name in named if name is not None)]
-    for path in version.places(table.source, table.name):
-        for batch in version.batches(path, columns):
-            _insert(connection, batch, insert)
+    persons, unlinkable = int(row[1]), int(row[2])
+    return Linked(int(row[0]), persons, unlinkable, figures.to_review)
 
 
 def _load_previous(

@@ -32,6 +32,14 @@ PUBLIC_KEY = "public_key"
 
 # Why an identity may be asked for, and what for; the purposes are codes of HL7's PurposeOfUse.
 REASONS = ("consent_withdrawn", "court_order", "data_error", "patient_safety", "recontact_agreed")
+MATCH_REASONS = (
+    "same_person_confirmed",
+    "different_persons_confirmed",
+    "registration_error",
+    "record_mix_up",
+    "patient_request",
+    "decided_in_error",
+)
 PURPOSES = ("ETREAT", "HLEGAL", "HOPERAT", "HRESCH", "HSYSADMIN", "PATRQT", "PUBHLTH", "TREAT")
 
 # Why the honest broker does not answer.
@@ -158,12 +166,21 @@ EVENTS: Mapping[str, Event] = {
     "publish": Event({"snapshot_id": SNAPSHOT_ID, "hospitals": COUNT, "network_sha256": DIGEST}),
     "release": Event(
         {
-            "profile": one_of("open", "other"),
+            "profile": one_of("open", "safe_harbor_fields", "limited", "other"),
             "snapshot_id": SNAPSHOT_ID,
             "tables": COUNT,
             "rows": ROWS,
             "manifest_sha256": DIGEST,
         }
+    ),
+    # Its registrations stand in the vault's own record, under the same number.
+    "match_decision": Event(
+        {
+            "action": one_of("merge", "unmerge", "undo"),
+            "reason": one_of(*MATCH_REASONS),
+            "number": COUNT,
+        },
+        required=("action", "reason", "number"),
     ),
     "release_closed": Event(
         {

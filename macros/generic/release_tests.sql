@@ -15,3 +15,147 @@
     group by {{ column_name }}
     having count(distinct person_key) < {{ minimum }}
 {% endtest %}
+
+{#- Fails where an attacker of the finished release is left with fewer than 11 persons (3 for somebody
+    who holds another release: there the outcomes count too). The numbers stand here: the test must
+    not follow a variable that somebody lowered. Says nothing about what is not in the release. -#}
+{% test no_small_release_class(model) %}
+    select
+        attacker_code,
+        smallest_class_size
+    from {{ model }}
+    where
+        stage_code = 'after'
+        and smallest_class_size < case when attacker_code = 'other_release' then 3 else 11 end
+{% endtest %}
+
+{#- Fails where the mean risk of an attacker of the finished release is above 0.05. -#}
+{% test release_risk_is_low(model) %}
+    select
+        attacker_code,
+        mean_risk
+    from {{ model }}
+    where stage_code = 'after' and attacker_code <> 'other_release' and mean_risk > 0.05
+{% endtest %}
+
+{#- Fails where those who look the same in everything but the outcome all went to hospital after a
+    visit, or none did, or where a shown outcome is that of fewer than 3 of them, or where their share
+    is further than 0.5 from that of all with as many visits. Reads the release alone. -#}
+{% test outcomes_are_diverse(model) %}
+    with visits as (
+        select * from {{ model }}
+    ),
+
+    patients as (
+        select * from {{ ref("release_patients") }}
+    ),
+
+    codes as (
+        select
+            visit_key,
+            {{ string_agg_ordered("group_code", "+", "group_code, is_main") }} as codes
+        from {{ ref("release_diagnoses") }}
+        group by visit_key
+    ),
+
+    histories as (
+        select
+            visits.person_key,
+            count(*) as visits_count,
+            {{ string_agg_ordered(
+                "coalesce(visits.interval_band, 'first') || '|' || coalesce(codes.codes, '') || '|'"
+                ~ " || visits.acuity_code || '|' || visits.arrival_mode_code || '|'"
+                ~ " || visits.length_of_stay_band || '|' || visits.peer_group_code",
+                "#", "visits.visit_number"
+            ) }} as record
+        from visits
+        left join codes on visits.visit_key = codes.visit_key
+        group by visits.person_key
+    ),
+
+    ended as (
+        select
+            patients.sex_code,
+            patients.age_band,
+            patients.zip3,
+            patients.observation_end_band,
+            patients.censoring_code,
+            patients.diagnoses_shown_code,
+            coalesce(patients.visit_year, 0) as visit_year,
+            histories.record,
+            histories.visits_count,
+            visits.visit_number,
+            visits.disposition_code,
+            count(*) as persons_count
+        from visits
+        inner join patients on visits.person_key = patients.person_key
+        inner join histories on visits.person_key = histories.person_key
+        where visits.disposition_code <> 'withheld'
+        group by
+            patients.sex_code,
+            patients.age_band,
+            patients.zip3,
+            patients.observation_end_band,
+            patients.censoring_code,
+            patients.diagnoses_shown_code,
+            coalesce(patients.visit_year, 0),
+            histories.record,
+            histories.visits_count,
+            visits.visit_number,
+            visits.disposition_code
+    )
+
+    select
+        visit_number,
+        min(persons_count) as smallest_count
+    from ended
+    group by
+        sex_code,
+        age_band,
+        zip3,
+        observation_end_band,
+        censoring_code,
+        diagnoses_shown_code,
+        visit_year,
+        record,
+        visits_count,
+        visit_number
+    having
+        min(persons_count) < 3
+        or sum(case when disposition_code = 'hospital' then persons_count else 0 end)
+        in (0, sum(persons_count))
+{% endtest %}
+
+{#- Fails where all who share attributes and intervals have the same diagnoses, and they are shown. -#}
+{% test diagnoses_are_diverse(model, patients, diagnoses) %}
+    with codes as (
+        select
+            visit_key,
+            {{ string_agg_ordered("group_code", "+", "group_code, is_main") }} as codes
+        from {{ diagnoses }}
+        group by visit_key
+    ),
+
+    histories as (
+        select
+            visits.person_key,
+            {{ string_agg_ordered("coalesce(visits.interval_band, 'first')", "#", "visits.visit_number") }}
+                as intervals,
+            {{ string_agg_ordered("coalesce(codes.codes, '')", "#", "visits.visit_number") }} as codes,
+            max(case when codes.codes is null then 0 else 1 end) as shown_weight
+        from {{ model }} as visits
+        left join codes on visits.visit_key = codes.visit_key
+        group by visits.person_key
+    )
+
+    select
+        count(*) as persons_count
+    from histories
+    inner join {{ patients }} as patients on histories.person_key = patients.person_key
+    group by
+        patients.sex_code,
+        patients.age_band,
+        coalesce(patients.visit_year, 0),
+        histories.intervals
+    having count(distinct histories.codes) = 1 and max(histories.shown_weight) = 1
+{% endtest %}

@@ -86,3 +86,11 @@
     end
     {%- endcall -%}
 {%- endmacro %}
+
+{#- A date moved by a whole number of days, the same for all dates of a person; the release account
+    draws the number and forgets it. Distances stay; a day that is known from elsewhere would tell it. -#}
+{% macro shifted_date(from_date, days) -%}
+    {%- call lowered("shifted_date") -%}
+    {{ add_days(from_date, days) }}
+    {%- endcall -%}
+{%- endmacro %}

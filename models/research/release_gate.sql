@@ -1,9 +1,11 @@
--- One row per table of the release: present only when every test of every one of them has passed.
--- A test on one table does not hold back another: this model depends on all of them, and files are
--- written from a build in which it succeeded.
+-- One row per table whose rows are released: present only when every test of every one of them, and
+-- of what their attackers are left with, has passed. A test on one table does not hold back another:
+-- this model depends on all of them, and files are written from a build in which it succeeded.
 -- depends_on: {{ ref('release_patients') }}
 -- depends_on: {{ ref('release_ed_visits') }}
 -- depends_on: {{ ref('release_diagnoses') }}
+-- depends_on: {{ ref('release_risks') }}
+-- depends_on: {{ ref('release_losses') }}
 with final as (
     select
         cast('release_patients' as string) as table_name,

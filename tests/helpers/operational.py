@@ -100,7 +100,13 @@ DEFAULTS: dict[str, dict[str, Default]] = {
 }
 
 
-def write_installation(home: Path, content: Content, *, is_synthetic: bool = True) -> Settings:
+def write_installation(
+    home: Path,
+    content: Content,
+    *,
+    is_synthetic: bool = True,
+    matching: str = "deterministic",
+) -> Settings:
     """Create the operational databases and ``scutari.toml`` of an installation.
 
     Every table of the contracts exists; those without rows are empty.
@@ -110,12 +116,15 @@ def write_installation(home: Path, content: Content, *, is_synthetic: bool = Tru
         content: rows by source and table. An unknown source, table or column is a mistake of the
             test and raises ``KeyError``.
         is_synthetic: what ``scutari.toml`` says of the data.
+        matching: how registrations are joined.
     """
     unknown = set(content) - set(OPERATIONAL_SOURCES)
     if unknown:
         raise KeyError(f"No such operational source: {', '.join(sorted(unknown))}.")
     (home / "sources").mkdir(parents=True)
+    # Everybody here has the same birth date and much the same name: numbers alone tell them apart.
     lines = [f"synthetic = {'true' if is_synthetic else 'false'}"]
+    lines += ["[matching]", f'method = "{matching}"']
     for source in OPERATIONAL_SOURCES:
         path = Path("sources") / f"{source}.sqlite"
         write_database(home / path, source, content.get(source, {}))

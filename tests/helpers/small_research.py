@@ -42,7 +42,7 @@ CORE = {
             case when i % 5 = 0 then 'H1' else 'H2' end as hospital_key,
             cast(1 + i % 5 as varchar) as acuity_code,
             'walk_in' as arrival_mode_code,
-            'home' as disposition_code,
+            case when i % 7 = 0 then 'admitted' else 'home' end as disposition_code,
             timestamp '2023-02-01 12:00:00' + interval (i % 20 + n * 17) day as arrived_at,
             timestamp '2023-02-01 15:00:00' + interval (i % 20 + n * 17) day as departed_at,
             cast(null as timestamp) as disposition_at
@@ -52,9 +52,12 @@ CORE = {
     "fct_diagnoses": f"""
         select
             'visit-' || i || '-0' as encounter_key,
-            case when i = 100 then 'J1' when i % 2 = 0 then 'E119' else 'I1' end as diagnosis_code,
+            case when i = 100 then 'J1' when i % 10 < 4 then 'E119' else 'I1' end as diagnosis_code,
             true as is_main
         from range({PERSONS}) as t(i)
+    """,
+    "dim_snapshots": """
+        select 'now' as snapshot_id, timestamp '2025-06-01 00:00:00' as data_through_at
     """,
     "dim_diagnoses": """
         select * from (values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,7 @@ from ops.release import write_release
 from tests.helpers.pipeline import query
 from tests.helpers.small_cohorts import SCHEMAS
 from tests.integration.test_cohorts import assert_agrees
+from tests.oracle.release import read_histories
 
 pytestmark = pytest.mark.integration
 
@@ -27,33 +29,51 @@ def test_a_second_implementation_agrees_on_the_demo_network(demo_settings: Setti
 
 
 @pytest.fixture(scope="module")
-def release(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
-    """A release of the demo lake, built in a home of its own: the shared one is not changed."""
+def release(
+    demo_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Path]]:
+    """Releases of the demo lake, built in a home of its own: the shared one is not changed."""
     home = tmp_path_factory.mktemp("research")
     (home / "lake").symlink_to(demo_home / "lake")
     (home / "scutari.toml").write_text((demo_home / "scutari.toml").read_text())
-    (home / "restricted").mkdir()
     settings = load_settings(home)
-    return settings, write_release(settings, "open").path
+    paths = {
+        profile: write_release(settings, profile, profile=profile, agreement=agreement).path
+        for profile, agreement in (("open", None), ("limited", "DUA-2026-0001"))
+    }
+    return home, paths
 
 
-def test_every_class_of_the_release_holds_eleven_persons(release: tuple[Settings, Path]) -> None:
-    _, path = release
-    patients = pl.read_parquet(path / "release_patients.parquet")
-    classes = patients.group_by("sex_code", "age_band", "zip3", "visit_year").len()
-    assert len(classes) > 1
-    assert min(classes["len"]) >= 11
-    diagnoses = pl.read_parquet(path / "release_diagnoses.parquet")
-    bearers = diagnoses.group_by("group_level_code", "group_code").agg(
-        pl.col("person_key").n_unique()
-    )
-    assert min(bearers["person_key"]) >= 11
+def test_nobody_is_left_with_fewer_than_twenty(release: tuple[Path, dict[str, Path]]) -> None:
+    """Counted from the files by another program, person by person, with the demo's own warts."""
+    for path in release[1].values():
+        tables = {
+            name: pl.read_parquet(path / f"release_{name}.parquet")
+            for name in ("patients", "ed_visits", "diagnoses")
+        }
+        constants = {
+            "zip3": "000",
+            "visit_year": None,
+            "peer_group_code": "withheld",
+            "observation_end_band": "withheld",
+            "censoring_code": "withheld",
+        }
+        rows = {
+            name: [constants | row for row in table.to_dicts()] for name, table in tables.items()
+        }
+        histories = list(
+            read_histories(rows["patients"], rows["ed_visits"], rows["diagnoses"]).values()
+        )
+        assert len(histories) > 200
+        records = Counter((h.attributes, h.extras, h.events) for h in histories)
+        assert min(records.values()) >= 20
+        whole = Counter((h.attributes, h.extras, h.events, h.outcomes) for h in histories)
+        assert min(whole.values()) >= 3
 
 
 def test_no_value_of_the_lake_s_keys_or_dates_is_released(
-    release: tuple[Settings, Path], demo_settings: Settings
+    release: tuple[Path, dict[str, Path]], demo_settings: Settings
 ) -> None:
-    settings, path = release
     known = {
         value
         for table, columns in {
@@ -62,13 +82,27 @@ def test_no_value_of_the_lake_s_keys_or_dates_is_released(
             "core.fct_diagnoses": ("diagnosis_key", "diagnosis_code"),
         }.items()
         for column in columns
-        for value in query(settings.warehouse, f"select distinct {column} from {table}")[column]
+        for value in query(demo_settings.warehouse, f"select distinct {column} from {table}")[
+            column
+        ]
         if value is not None
     }
     assert len(known) > 1000
-    for file in path.glob("*.parquet"):
-        released = pl.read_parquet(file)
-        for name, kind in released.schema.items():
-            assert kind in (pl.Int64, pl.Int32, pl.String, pl.Boolean), name
-            if kind == pl.String:
-                assert not set(released[name].unique()) & known, f"{file.name}: {name}"
+    for profile, path in release[1].items():
+        for file in path.glob("*.parquet"):
+            released = pl.read_parquet(file)
+            for name, kind in released.schema.items():
+                if (profile, name) == ("limited", "arrived_on"):
+                    assert kind == pl.Date
+                    continue
+                assert kind in (pl.Int64, pl.Int32, pl.String, pl.Boolean), name
+                if kind == pl.String:
+                    assert not set(released[name].unique()) & known, f"{file.name}: {name}"
+    # Of the release account's own build nothing is left; its key is for itself.
+    assert sorted(path.name for path in (release[0] / "release").iterdir()) == [
+        ".account",
+        "limited",
+        "open",
+    ]
+    assert (release[0] / "release" / ".account").stat().st_mode & 0o077 == 0
+    assert not (release[0] / "warehouse.duckdb").exists()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +16,10 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import ops.release
 import ops.release_gate
@@ -24,6 +28,7 @@ from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
 from ops.release import write_release
 from ops.release_gate import OpenGate
+from ops.release_profiles import Profile, read_profile
 from tests.helpers.small_research import PERSONS, write_project
 
 pytestmark = pytest.mark.integration
@@ -44,18 +49,36 @@ def gate(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> OpenGa
     project = write_project(tmp_path_factory.mktemp("project"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ops.release_gate, "PROJECT_ROOT", project)
-        # The project's tables are made up: there is no snapshot behind them.
-        patch.setattr(ops.release_gate, "current_snapshot", lambda _: "none")
+        _take_all(patch)
         seen: list[OpenGate] = []
 
         def remember(*arguments: Any) -> OpenGate:
-            seen.append(ops.release_gate.open_gate(*arguments))
-            return seen[-1]
+            gate = ops.release_gate.open_gate(*arguments)
+            # The build's own database goes with the work directory.
+            kept = settings.home / "kept" / "warehouse.duckdb"
+            kept.parent.mkdir()
+            shutil.copy(gate.database, kept)
+            seen.append(dataclasses.replace(gate, database=kept))
+            return gate
 
         patch.setattr(ops.release, "open_gate", remember)
         write_release(settings, "open")
     settings.home.joinpath("project").symlink_to(project)
     return seen[0]
+
+
+def _take_all(patch: pytest.MonkeyPatch) -> None:
+    """The project's tables are made up, without a snapshot; everybody is in the sample."""
+
+    def everybody(settings: Settings, profile: Profile, persons: list[str]) -> pa.Table:
+        shifts = pa.array([0] * len(persons), pa.int32())
+        return pa.table({"person_key": persons, "shift_days": shifts})
+
+    patch.setattr(ops.release_gate, "current_snapshot", lambda _: "none")
+    patch.setattr(
+        ops.release_gate, "known_persons", lambda *_: [f"person-{i}" for i in range(PERSONS)]
+    )
+    patch.setattr(ops.release_gate, "draw_sample", everybody)
 
 
 @pytest.fixture
@@ -68,8 +91,8 @@ def _digests(directory: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in directory.iterdir()}
 
 
-def _warehouse(settings: Settings, sql: str) -> pl.DataFrame:
-    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+def _built(gate: OpenGate, sql: str) -> pl.DataFrame:
+    with duckdb.connect(str(gate.database), read_only=True) as connection:
         return pl.DataFrame(connection.sql(sql).to_arrow_table())
 
 
@@ -87,13 +110,13 @@ def test_the_files_are_those_of_the_manifest(settings: Settings, gate: OpenGate)
 
 
 def test_small_classes_are_left_out(settings: Settings, gate: OpenGate) -> None:
-    """Of 900 persons the man of 97 and the ten women of 95 are in classes of 1 and 10."""
+    """Of 900 persons the man of 97 and the ten women of 95 are in classes of 1 and 10. The one with
+    a diagnosis of her own is alone among those whose diagnoses are not shown."""
     patients = pl.read_parquet(settings.release / "open" / "release_patients.parquet")
-    assert len(patients) == PERSONS - 11
-    classes = patients.group_by("sex_code", "age_band", "zip3", "visit_year").len()
-    assert classes["len"].to_list() and min(classes["len"]) >= 11
+    assert len(patients) == PERSONS - 12
     assert "90+" not in patients["age_band"].to_list()
-    assert set(patients["zip3"]) == {"100", "000"}
+    # The profile shows no area.
+    assert "zip3" not in patients.columns
     assert set(patients["visit_year"]) == {2023}
 
 
@@ -104,15 +127,38 @@ def test_histories_are_cut_and_rare_diagnoses_are_absent(
     visits = pl.read_parquet(directory / "release_ed_visits.parquet")
     assert visits.group_by("person_key").len()["len"].max() == 3
     assert set(visits.filter(pl.col("visit_number") > 1)["interval_band"]) == {"4-30"}
-    assert set(visits["length_of_stay_band"]) == {"2-4h"}
+    patients = pl.read_parquet(directory / "release_patients.parquet")
+    # Those born in 1980, every third but the 11 of above, came five times.
+    assert patients["censoring_code"].value_counts().rows_by_key("censoring_code") == {
+        "cut": [(296,)],
+        "year_end": [(PERSONS - 12 - 296,)],
+    }
     diagnoses = pl.read_parquet(directory / "release_diagnoses.parquet")
     assert set(diagnoses["group_code"]) == {"END002", "CIR1"}
 
 
+def test_what_attackers_are_left_with_is_known(gate: OpenGate) -> None:
+    risks = _built(gate, "select * from research.release_risks where stage_code = 'after'")
+    assert len(risks) == 7
+    sizes = dict(zip(risks["attacker_code"], risks["smallest_class_size"], strict=True))
+    assert min(sizes.values()) >= 3
+    assert min(size for code, size in sizes.items() if code != "other_release") >= 20
+    losses = _built(gate, "select * from research.release_losses order by rule_number")
+    assert losses["rule_code"].to_list() == [
+        "person_sample",
+        "first_stays",
+        "first_diagnoses",
+        "small_classes",
+    ]
+    # 300 persons came five times, of whom three stays stay; 12 persons are left out.
+    assert losses["stays_before"].to_list() == [2100, 2100, 1500, 1500]
+    assert losses["persons_after"].to_list() == [900, 900, 900, 888]
+
+
 def test_no_key_of_the_warehouse_is_in_the_files(settings: Settings, gate: OpenGate) -> None:
     directory = settings.release / "open"
-    known = _warehouse(
-        settings,
+    known = _built(
+        gate,
         "select person_key as k from research.release_patients"
         " union all select visit_key from research.release_ed_visits",
     )["k"].to_list()
@@ -131,7 +177,7 @@ def test_no_key_of_the_warehouse_is_in_the_files(settings: Settings, gate: OpenG
 def test_keys_still_join_what_belongs_together(settings: Settings, gate: OpenGate) -> None:
     """The multiset of (attributes, visits, diagnoses) is the warehouse's, whatever the ids are."""
     sql = """
-        select p.sex_code, p.age_band, p.zip3, v.visit_number, v.acuity_code, d.group_code,
+        select p.sex_code, p.age_band, v.visit_number, v.disposition_code, d.group_code,
             count(*) as rows_count
         from {0}release_patients{1} as p
         join {0}release_ed_visits{1} as v using (person_key)
@@ -141,7 +187,7 @@ def test_keys_still_join_what_belongs_together(settings: Settings, gate: OpenGat
     """
     files = duckdb.sql(sql.format(f"'{settings.release}/open/", ".parquet'"))
     here = pl.DataFrame(files.to_arrow_table())
-    assert here.equals(_warehouse(settings, sql.format("research.", "")))
+    assert here.equals(_built(gate, sql.format("research.", "")))
     assert len(here) > 10
 
 
@@ -171,7 +217,7 @@ def test_the_researcher_s_lines_run(settings: Settings, gate: OpenGate) -> None:
     assert sql is not None
     query = sql.group(1).replace("75-89", "30-44").replace("'release_", f"'{directory}/release_")
     # Every third of 900 was born in 1980, but 21, 24, 27 and 30 are of 1928; three visits each.
-    assert duckdb.sql(query).fetchall() == [("2-4h", 3 * (300 - 4))]
+    assert sum(row[1] for row in duckdb.sql(query).fetchall()) == 3 * (300 - 4)
 
 
 def test_a_second_release_has_other_ids(settings: Settings, opened: OpenGate) -> None:
@@ -187,50 +233,43 @@ def test_a_second_release_has_other_ids(settings: Settings, opened: OpenGate) ->
 def test_a_release_is_in_the_audit_log_without_its_name(
     settings: Settings, opened: OpenGate
 ) -> None:
-    write_release(settings, "again")
-    manifest = (settings.release / "again" / "manifest.json").read_bytes()
+    write_release(settings, "logged")
+    manifest = (settings.release / "logged" / "manifest.json").read_bytes()
     begun, done = verify_logs(settings)[0].entries[-2:]
     assert (begun.event, begun.outcome, begun.parameters) == (
         "release",
         "begun",
-        {"profile": "other"},
+        {"profile": "open"},
     )
     assert done.outcome == "done"
     assert done.parameters["tables"] == len(TABLES)
     assert done.parameters["manifest_sha256"] == hashlib.sha256(manifest).hexdigest()
 
 
-def test_a_release_replaces_one_of_the_same_name(settings: Settings, opened: OpenGate) -> None:
-    write_release(settings, "again")
-    before = _digests(settings.release / "again")
-    write_release(settings, "again")
-    after = _digests(settings.release / "again")
-    assert set(before) == set(after)
-    assert before["release_patients.parquet"] != after["release_patients.parquet"]
-    assert not [path for path in settings.release.iterdir() if path.name.startswith(".")]
+def test_a_name_is_not_used_twice(settings: Settings, opened: OpenGate) -> None:
+    """A failed run can then never leave an earlier release to be taken for its own."""
+    before = _digests(settings.release / "open")
+    with pytest.raises(PublicationError, match="choose another name"):
+        write_release(settings, "open")
+    assert _digests(settings.release / "open") == before
 
 
 def test_a_closed_gate_writes_nothing(
     settings: Settings, gate: OpenGate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ops.release_gate, "PROJECT_ROOT", settings.home / "project")
-    monkeypatch.setattr(ops.release_gate, "current_snapshot", lambda _: "none")
-    before = _digests(settings.release / "open")
+    _take_all(monkeypatch)
     listed = sorted(settings.release.iterdir())
-    for name in ("open", "fresh"):
-        with pytest.raises(PublicationError, match="release_patients_are_k_anonymous"):
-            write_release(settings, name, variables={"release_minimum_class_size": 1})
-    assert _digests(settings.release / "open") == before
+    with pytest.raises(PublicationError, match="release_patients_are_k_anonymous"):
+        write_release(settings, "fresh", variables={"release_minimum_class_size": 1})
     assert sorted(settings.release.iterdir()) == listed
-    # The warehouse now holds tables that failed, and the gate of the green build is gone with them.
-    write_release(settings, "open")
+    # Nor did the nightly build's warehouse come to be, or change.
+    assert not settings.warehouse.exists()
 
 
-@pytest.mark.parametrize("name", ["open", "fresh"])
 def test_a_failure_half_way_leaves_nothing(
-    settings: Settings, opened: OpenGate, monkeypatch: pytest.MonkeyPatch, name: str
+    settings: Settings, opened: OpenGate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ops.release, "open_gate", lambda *arguments: _current(settings, opened))
     write, calls = ops.release._write_parquet, []
 
     def full_disk(*arguments: Any) -> int:
@@ -240,24 +279,23 @@ def test_a_failure_half_way_leaves_nothing(
         return write(*arguments)
 
     monkeypatch.setattr(ops.release, "_write_parquet", full_disk)
-    before = _digests(settings.release / "open")
     listed = sorted(settings.release.iterdir())
     with pytest.raises(PublicationError, match="No space left on device"):
-        write_release(settings, name)
-    assert _digests(settings.release / "open") == before
+        write_release(settings, "fresh")
     assert sorted(settings.release.iterdir()) == listed
 
 
 def test_a_killed_run_shows_nothing_and_the_next_is_clean(
-    settings: Settings, opened: OpenGate, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, opened: OpenGate
 ) -> None:
-    now = _current(settings, opened)
     script = f"""
 import os, signal, ops.release
 from pathlib import Path
 from governance.settings import Settings
 from ops.release_gate import OpenGate
-gate = OpenGate({now.build_id!r}, {now.schema!r}, {now.documentation!r})
+from ops.release_profiles import Profile, read_profile
+gate = OpenGate({opened.build_id!r}, {opened.schema!r}, {opened.documentation!r},
+                Path({str(opened.database)!r}))
 ops.release.open_gate = lambda *arguments: gate
 write, calls = ops.release._write_parquet, []
 def killed(*arguments):
@@ -273,21 +311,23 @@ ops.release.write_release(Settings(home=Path({str(settings.home)!r})), "killed")
     assert child.returncode == -signal.SIGKILL
     assert not (settings.release / "killed").exists()
     assert (settings.release / ".killed.tmp").exists()
+    # What it built from is for nobody else, and goes with the next run.
+    assert (settings.release / ".work").stat().st_mode & 0o077 == 0
 
-    monkeypatch.setattr(ops.release, "open_gate", lambda *arguments: now)
     write_release(settings, "killed")
     assert {p.name for p in (settings.release / "killed").glob("*.parquet")} == {
         f"{table}.parquet" for table in TABLES
     }
     assert not (settings.release / ".killed.tmp").exists()
+    assert not (settings.release / ".work").exists()
 
 
 def test_tables_of_another_build_are_refused(
     settings: Settings, gate: OpenGate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = OpenGate("another build", gate.schema, gate.documentation)
+    other = dataclasses.replace(gate, build_id="another build")
     monkeypatch.setattr(ops.release, "open_gate", lambda *arguments: other)
-    with pytest.raises(PublicationError, match="built again"):
+    with pytest.raises(PublicationError, match="not those of the build"):
         write_release(settings, "other")
     assert not (settings.release / "other").exists()
 
@@ -298,7 +338,40 @@ def test_a_name_that_is_no_name_is_refused(settings: Settings, name: str) -> Non
         write_release(settings, name)
 
 
-def _current(settings: Settings, gate: OpenGate) -> OpenGate:
-    """The gate of the build that the warehouse holds now."""
-    build_id = _warehouse(settings, "select any_value(build_id) from research.release_gate").item()
-    return OpenGate(build_id, gate.schema, gate.documentation)
+@pytest.mark.parametrize(
+    ("profile", "agreement", "refusal"),
+    [
+        ("closed", None, "no release profile 'closed': dbt_project.yml has limited, open"),
+        ("limited", None, "under a data use agreement only"),
+        ("limited", "Dr Smith's", "named like DUA-2026-0017"),
+        ("open", "DUA-2026-0017", "needs no agreement"),
+    ],
+)
+def test_a_profile_that_is_none_is_refused(
+    settings: Settings, profile: str, agreement: str | None, refusal: str
+) -> None:
+    with pytest.raises(PublicationError, match=refusal) as error:
+        write_release(settings, "refused", profile=profile, agreement=agreement)
+    assert "Smith" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "refusal"),
+    [
+        ("minimum_class_size", 10, "minimum_class_size is out of its range"),
+        ("sample_share", 0.6, "sample_share is out of its range"),
+        ("minimum_outcome_persons", 2, "minimum_outcome_persons is out of its range"),
+        ("shift_days", 45, "shift_days and one_year do not go together"),
+        ("one_year", False, "one_year is needed"),
+        ("levels", [{"stays": 9, "diagnoses": "ccsr", "shows": []}], "its level 1 is not one"),
+        ("surprise", 1, "surprise is not a parameter"),
+    ],
+)
+def test_a_profile_cannot_ask_for_less(
+    tmp_path: Path, parameter: str, value: Any, refusal: str
+) -> None:
+    body = yaml.safe_load((PROJECT_ROOT / "dbt_project.yml").read_text())
+    body["vars"]["release_profiles"]["open"][parameter] = value
+    (tmp_path / "dbt_project.yml").write_text(yaml.safe_dump(body))
+    with pytest.raises(PublicationError, match=refusal):
+        read_profile("open", tmp_path)

@@ -287,7 +287,7 @@ lists = {"icd10cm": pa.table({"code": ["I214"]})}
 snapshot.reference_table_apart = lambda name: lists[name]
 snapshot.reference_versions = dict
 point, count = sys.argv[2], int(sys.argv[3])
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 def progress(_):
     global count
@@ -303,6 +303,9 @@ if point == "rename":
             die()
         real(*arguments)
     os.rename = rename
+if point == "match":
+    from extract.identity.matching import grouping
+    setattr(grouping, ("cluster", "_write_review")[count], die)
 if point == "manifest":
     snapshot.write_manifest = die
 if point == "switch":
@@ -323,10 +326,13 @@ take_snapshot(load_settings(Path(sys.argv[1])), full=True, progress=progress)
     [
         ("line", 1),
         ("line", 12),
+        ("match", 0),
+        ("match", 1),
         ("manifest", 0),
         ("rename", 0),
         ("rename", 1),
         ("rename", 2),
+        ("rename", 3),
         ("switch", 0),
         ("switch", 1),
     ],
@@ -349,8 +355,9 @@ def test_a_killed_night_leaves_the_last_good_one(
     assert current(settings) == second.snapshot_id != first.snapshot_id
     assert second.linked_partitions == second.partitions
     assert leftovers(settings) == []
-    kept = {path.name for path in (settings.restricted / "quarantine").iterdir()}
-    assert kept <= set(os.listdir(settings.lake))
+    for folder in ("quarantine", "matching"):
+        kept = {path.name for path in (settings.restricted / folder).iterdir()}
+        assert kept <= set(os.listdir(settings.lake))
     same = pl.read_parquet(settings.lake / "current/identity/person_map/all.parquet")
     assert same.equals(people)
 

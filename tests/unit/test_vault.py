@@ -76,6 +76,7 @@ def link(
         snapshot_id=name,
         person_map=vault / f"{name}.parquet",
         spill=vault / "spill",
+        review=vault / "review",
     )
     version.close(name)
     people = pl.read_parquet(vault / f"{name}.parquet")
@@ -169,6 +170,7 @@ def test_no_registration_at_all_is_no_error(tmp_path: Path) -> None:
         snapshot_id="n1",
         person_map=tmp_path / "map.parquet",
         spill=tmp_path / "spill",
+        review=tmp_path / "review",
     )
     assert linked == Linked(0, 0, 0)
     assert stat.S_IMODE((tmp_path / "spill").stat().st_mode) == 0o700

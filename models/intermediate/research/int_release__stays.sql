@@ -1,75 +1,8 @@
--- One row per ED stay that may be released: the first few stays of a person within one calendar
--- year, the year of the person's first stay. Instants are still exact here.
-with ed_visits as (
-    select * from {{ ref('fct_ed_visits') }}
-    where person_key is not null
-),
-
-hospitals as (
-    select * from {{ ref('dim_hospitals') }}
-),
-
--- A peer group of one or two hospitals names them to everybody who knows the region.
-peer_groups as (
-    select
-        hospital_key,
-        time_zone,
-        case
-            when
-                count(*) over (partition by peer_group_code)
-                >= {{ var('release_minimum_peer_hospitals') }}
-                then peer_group_code
-            else 'other'
-        end as peer_group_code
-    from hospitals
-),
-
--- The registration that was left last says how the stay ended; an open one counts as the last.
-ranked as (
-    select
-        stay_key,
-        person_key,
-        hospital_key,
-        acuity_code,
-        arrival_mode_code,
-        disposition_code,
-        arrived_at,
-        coalesce(departed_at, disposition_at) as left_at,
-        row_number() over (
-            partition by stay_key order by arrived_at asc nulls last, ed_visit_key asc nulls last
-        ) as first_rank,
-        row_number() over (
-            partition by stay_key
-            order by
-                coalesce(departed_at, disposition_at) desc nulls first,
-                arrived_at desc nulls last,
-                ed_visit_key desc nulls last
-        ) as last_rank
-    from ed_visits
-),
-
--- One row per stay: how it began is taken from its first registration.
-stays as (
-    select
-        ranked.stay_key,
-        min(ranked.person_key) as person_key,
-        max(case when ranked.first_rank = 1 then peer_groups.peer_group_code end)
-            as peer_group_code,
-        max(case when ranked.first_rank = 1 then ranked.acuity_code end) as acuity_code,
-        max(case when ranked.first_rank = 1 then ranked.arrival_mode_code end) as arrival_mode_code,
-        max(case when ranked.last_rank = 1 then ranked.disposition_code end) as disposition_code,
-        max(
-            case
-                when ranked.first_rank = 1
-                    then cast({{ to_local('ranked.arrived_at', 'peer_groups.time_zone') }} as date)
-            end
-        ) as arrived_on,
-        min(ranked.arrived_at) as arrived_at,
-        max(case when ranked.last_rank = 1 then ranked.left_at end) as left_at
-    from ranked
-    left join peer_groups
-        on ranked.hospital_key = peer_groups.hospital_key
-    group by ranked.stay_key
+-- One row per ED stay that may be released: the first few of a person, within the calendar year of
+-- the first where the profile says so. What is still exact here is banded or left out later.
+-- sqlfluff:indentation:template_blocks_indent:false
+with stays as (
+    select * from {{ ref('int_release__eligible_stays') }}
 ),
 
 ordered as (
@@ -80,6 +13,10 @@ ordered as (
         acuity_code,
         arrival_mode_code,
         disposition_code,
+        arrived_on,
+        age_on,
+        arrived_at,
+        left_at,
         {{ year_of('arrived_on') }} as visit_year,
         min({{ year_of('arrived_on') }}) over (partition by person_key) as first_year,
         row_number() over (
@@ -87,11 +24,30 @@ ordered as (
         ) as stay_number,
         lag(arrived_on) over (
             partition by person_key order by arrived_at asc nulls last, stay_key asc nulls last
-        ) as previous_arrived_on,
-        arrived_on,
-        arrived_at,
-        left_at
+        ) as previous_arrived_on
     from stays
+),
+
+counted as (
+    select
+        stay_key,
+        person_key,
+        peer_group_code,
+        acuity_code,
+        arrival_mode_code,
+        disposition_code,
+        visit_year,
+        stay_number,
+        arrived_on,
+        age_on,
+        previous_arrived_on,
+        arrived_at,
+        left_at,
+        count(*) over (partition by person_key) as stays_count
+    from ordered
+    {%- if release_setting('one_year') %}
+    where visit_year = first_year
+    {%- endif %}
 ),
 
 final as (
@@ -104,14 +60,14 @@ final as (
         disposition_code,
         visit_year,
         cast(stay_number as int) as stay_number,
+        cast(stays_count as int) as stays_count,
         arrived_on,
+        age_on,
         previous_arrived_on,
         arrived_at,
         left_at
-    from ordered
-    where
-        visit_year = first_year
-        and stay_number <= {{ var('release_maximum_stays') }}
+    from counted
+    where stay_number <= {{ release_setting('maximum_stays') }}
 )
 
 select * from final

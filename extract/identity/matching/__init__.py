@@ -1,0 +1,1 @@
+"""Which registrations are one person: standardise, block, score, cluster, decide."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from extract.identity.epochs import key_of_snapshot
@@ -17,21 +18,30 @@ from governance.settings import Settings, SourceSettings
 def describe_status(settings: Settings) -> str:
     """Return a few lines on an installation; nothing in it is checked, see ``verify_snapshot``."""
     lines = [f"home: {settings.home}{' (synthetic data)' if settings.is_synthetic else ''}"]
-    lines += ["sources:", *(f"  {_source(source)}" for source in settings.sources.values())]
-    lines += ["snapshots:", *(f"  {line}" for line in _snapshots(settings))]
-    lines += [f"last green build: {_build(settings)}", f"published: {_published(settings)}"]
-    lines.append(f"releases: {', '.join(_releases(settings)) or 'none'}")
+    lines.append("sources:")
+    for source in settings.sources.values():
+        lines += [f"  {line}" for line in _seen(partial(_source, source))]
+    lines += ["snapshots:", *(f"  {line}" for line in _seen(lambda: list(_snapshots(settings))))]
+    lines += [f"last green build: {_build(settings)}"]
+    lines += [f"published: {_seen(lambda: [_published(settings)])[0]}"]
+    lines.append(f"releases: {', '.join(_seen(lambda: _releases(settings))) or 'none'}")
     return "\n".join(lines)
 
 
-def _source(source: SourceSettings) -> str:
+def _seen(look: Callable[[], list[str]]) -> list[str]:
+    """Return what there is to say, or that it is not for this account to see."""
+    try:
+        return look()
+    except PermissionError as error:
+        return [f"{error.filename} is closed to this account"]
+
+
+def _source(source: SourceSettings) -> list[str]:
     if source.kind == "sqlite":
-        where = f"SQLite file {source.path}"
-        return f"{source.name}: {where}" + (
-            "" if source.path and source.path.is_file() else ", absent"
-        )
+        is_there = source.path is not None and source.path.is_file()
+        return [f"{source.name}: SQLite file {source.path}{'' if is_there else ', absent'}"]
     named = source.dsn_env or source.dsn_file
-    return f"{source.name}: PostgreSQL, schema {source.schema}, connection string in {named}"
+    return [f"{source.name}: PostgreSQL, schema {source.schema}, connection string in {named}"]
 
 
 def _snapshots(settings: Settings) -> Iterator[str]:
@@ -74,7 +84,9 @@ def _manifest(manifest: Manifest) -> str:
 
 def _build(settings: Settings) -> str:
     try:
-        record = json.loads((settings.home / "warehouse.build.json").read_text(encoding="utf-8"))
+        record = json.loads(
+            (settings.builders / "warehouse.build.json").read_text(encoding="utf-8")
+        )
         return f"snapshot {record['snapshot_id']}, {record['finished_at']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "none; run `scutari build`"

@@ -14,6 +14,14 @@ class SettingsError(ScutariError):
     """The installation's settings file is missing, unreadable or contradictory."""
 
 
+class ZoneError(ScutariError):
+    """A zone can be opened by an account that has no business there."""
+
+
+class BrokerError(ScutariError):
+    """The honest broker does not answer, or does not take what it was given."""
+
+
 class ContractError(ScutariError):
     """A dbt source file does not say all that extraction must know."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import stat
 from pathlib import Path
 
 _AT_FDCWD = -100
@@ -18,6 +19,12 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def is_shared(directory: Path) -> bool:
+    """Say whether a directory is open to a group and hands that group on to what is made in it."""
+    mode = directory.stat().st_mode
+    return bool(mode & stat.S_ISGID and mode & stat.S_IXGRP)
 
 
 def write_whole(path: Path, content: bytes, mode: int) -> None:

@@ -14,6 +14,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+from governance.accounts import (
+    Accounts,
+    BrokerLimits,
+    Role,
+    read_accounts,
+    read_limits,
+    read_roles,
+)
 from governance.errors import SettingsError
 
 SETTINGS_FILE = "scutari.toml"
@@ -21,6 +29,18 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 SourceKind = Literal["sqlite", "postgresql"]
 MatchingMethod = Literal["probabilistic", "deterministic"]
+_TABLES = frozenset(
+    {
+        "accounts",
+        "broker",
+        "matching",
+        "retention",
+        "roles",
+        "sources",
+        "vault",
+        "warehouse",
+    }
+)
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -110,13 +130,16 @@ class EncryptionSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """One installation: its home directory, its zones and its sources."""
+    """One installation: its home directory, its zones, its sources and who may do what."""
 
     home: Path
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     is_synthetic: bool = False
     keys: KeySettings = field(default_factory=KeySettings)
     retention: RetentionSettings | None = None
+    accounts: Accounts | None = None
+    roles: dict[str, Role] = field(default_factory=dict)
+    broker_limits: BrokerLimits = field(default_factory=BrokerLimits)
     matching: MatchingMethod = "probabilistic"
     encryption: EncryptionSettings | None = None
 
@@ -138,7 +161,20 @@ class Settings:
     @property
     def warehouse(self) -> Path:
         """The DuckDB file that dbt builds."""
-        return self.home / "warehouse.duckdb"
+        return self.builders / "warehouse.duckdb"
+
+    @property
+    def builders(self) -> Path:
+        """Where the warehouse lies: a directory of the builder's, where it has an account."""
+        return self.home / "warehouse" if self.accounts else self.home
+
+    @property
+    def work(self) -> Path:
+        """Where a build and a publication leave logs and spill.
+
+        A builder with an account of its own cannot enter the restricted zone.
+        """
+        return self.builders / "work" if self.accounts else self.restricted
 
     @property
     def published(self) -> Path:
@@ -154,6 +190,11 @@ class Settings:
     def release(self) -> Path:
         """Research files."""
         return self.home / "release"
+
+    @property
+    def broker(self) -> Path:
+        """Requests for record numbers, approvals, and what became of them."""
+        return self.home / "broker"
 
     @property
     def audit(self) -> Path:
@@ -187,7 +228,7 @@ def load_settings(home: Path | None = None) -> Settings:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from None
-    unknown = set(raw) - {"synthetic", "sources", "vault", "warehouse", "matching", "retention"}
+    unknown = set(raw) - _TABLES - {"synthetic"}
     if unknown:
         raise SettingsError(f"{path} has unknown settings: {', '.join(sorted(unknown))}.")
     is_synthetic = raw.get("synthetic", False)
@@ -202,6 +243,9 @@ def load_settings(home: Path | None = None) -> Settings:
         is_synthetic=is_synthetic,
         keys=_keys(home, raw.get("vault", {})),
         retention=_retention(home, raw["retention"]) if "retention" in raw else None,
+        accounts=read_accounts(str(path), raw.get("accounts")),
+        roles=read_roles(str(path), raw.get("roles")),
+        broker_limits=read_limits(str(path), raw.get("broker")),
         matching=_matching(home, raw.get("matching", {})),
         encryption=_encryption(home, raw.get("warehouse")),
     )

@@ -25,7 +25,7 @@ from governance.audit.log import Action, audited
 from governance.errors import BuildError
 from governance.settings import PROJECT_ROOT, Settings
 from ops.encryption import check_encryption
-from ops.warehouse import current_snapshot, held
+from ops.warehouse import current_snapshot, dbt_spill, held
 
 GATE = "publication_gate"
 FAILURES_NAMED = 5
@@ -64,15 +64,15 @@ class BuildResult:
 
 def record_path(settings: Settings) -> Path:
     """Return where the record of the last whole green build lies."""
-    return settings.home / "warehouse.build.json"
+    return settings.builders / "warehouse.build.json"
 
 
 def target_path(settings: Settings) -> Path:
     """Return dbt's target directory of this installation.
 
-    In the restricted zone, and the log with it: the message of a failing statement holds values.
+    Not where others read, and the log with it: the message of a failing statement holds values.
     """
-    return settings.restricted / "build" / "target"
+    return settings.work / "build" / "target"
 
 
 def run_build(
@@ -103,7 +103,6 @@ def run_build(
             record_path(settings).unlink(missing_ok=True)
         results_path = target_path(settings) / "run_results.json"
         results_path.unlink(missing_ok=True)
-        (settings.restricted / "spill").mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "dbt.cli.main", "build"]
         command += ["--project-dir", str(PROJECT_ROOT), "--profiles-dir", str(PROJECT_ROOT)]
         command += ["--target", target, "--vars", json.dumps({"snapshot": snapshot_id})]
@@ -154,7 +153,9 @@ def _environment(settings: Settings) -> dict[str, str]:
         "SCUTARI_HOME": str(settings.home),
         "DBT_PROFILES_DIR": str(PROJECT_ROOT),
         "DBT_TARGET_PATH": str(target_path(settings)),
-        "DBT_LOG_PATH": str(settings.restricted / "build" / "logs"),
+        "SCUTARI_WAREHOUSE": str(settings.warehouse),
+        "SCUTARI_SPILL": str(dbt_spill(settings)),
+        "DBT_LOG_PATH": str(settings.work / "build" / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
 
@@ -178,7 +179,7 @@ def _names(results: list[dict[str, Any]], kind: str) -> list[str]:
 
 
 def _failure(settings: Settings, results: list[dict[str, Any]], output: str) -> str:
-    log = settings.restricted / "build" / "logs" / "dbt.log"
+    log = settings.work / "build" / "logs" / "dbt.log"
     failed = [
         str(result["unique_id"]).split(".")[2]
         for result in results

@@ -21,10 +21,14 @@ from typing import Any, Literal, NoReturn
 import click
 
 from governance.errors import ScutariError, SettingsError
-from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
+from governance.settings import SETTINGS_FILE, Settings, default_home
+from governance.settings import load_settings as read_settings
+from ops.cli_broker import add_broker
 from ops.cli_erase import register as register_erasure
 from ops.cli_ledger import add_ledger
 from ops.cli_match import match
+from ops.cli_zones import add_zones, demo_option
+from ops.cli_zones import opened_settings as load_settings
 from ops.publish_history import forget_publications
 from ops.serve import DEFAULT_PORT, serve
 
@@ -81,7 +85,7 @@ def _home_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path, file_okay=False),
         default=None,
         help="Where all data live (default: SCUTARI_HOME or var/).",
-    )(command)
+    )(demo_option(command))
 
 
 @contextmanager
@@ -121,7 +125,7 @@ def demo(
     from demo.plans import PlanError  # noqa: PLC0415
 
     directory = (home or default_home()).absolute()
-    if (directory / SETTINGS_FILE).exists() and not load_settings(directory).is_synthetic:
+    if (directory / SETTINGS_FILE).exists() and not read_settings(directory).is_synthetic:
         raise SettingsError(
             f"{directory} is a real installation (its {SETTINGS_FILE} does not say synthetic = "
             "true), and the demo would overwrite it: choose another place with --home."
@@ -132,7 +136,7 @@ def demo(
         except PlanError as error:
             raise SettingsError(f"The network cannot be planted: {error}") from None
         outcome.append(str(planted))
-    settings = load_settings(directory)
+    settings = read_settings(directory)
     forget_publications(settings)
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
@@ -259,6 +263,10 @@ def release(
 
 
 add_ledger(main, _home_option)
+
+
+add_broker(vault, _home_option)
+add_zones(main, _home_option)
 
 
 @main.group()

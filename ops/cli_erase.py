@@ -9,13 +9,16 @@ import click
 
 from governance.audit.events import ERASURE_REASONS
 from governance.errors import ErasureError
-from governance.settings import Settings, load_settings
+from governance.settings import Settings
+from ops.cli_zones import demo_option
+from ops.cli_zones import opened_settings as load_settings
 
 # A token and a line end; whatever is longer is another file.
 _MOST_READ = 64
 
 
 @click.command("erase")
+@demo_option
 @click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
@@ -71,6 +74,7 @@ def erase(
 
 
 @click.command("retain")
+@demo_option
 @click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),

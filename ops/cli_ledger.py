@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from governance.settings import load_settings
+from ops.cli_zones import opened_settings
 from ops.release_files import hold
 from ops.release_ledger import CLOSED_REASONS, ReleaseLedger, close_release
 
@@ -24,7 +24,7 @@ def add_ledger(main: click.Group, home_option: Callable[..., Any]) -> None:
     @home_option
     def show(home: Path | None) -> None:
         """Print every release that was given, one line each."""
-        settings = load_settings(home)
+        settings = opened_settings(home)
         with hold(settings.release):
             for entry in ReleaseLedger(settings).entries:
                 click.echo(str(entry))
@@ -35,4 +35,4 @@ def add_ledger(main: click.Group, home_option: Callable[..., Any]) -> None:
     @click.option("--reason", required=True, type=click.Choice(CLOSED_REASONS))
     def close(home: Path | None, release: str, reason: str) -> None:
         """Let a release no longer count: its recipient may be given the same persons again."""
-        click.echo(str(close_release(load_settings(home), release, reason)))
+        click.echo(str(close_release(opened_settings(home), release, reason)))

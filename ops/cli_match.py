@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from governance.audit.events import MATCH_REASONS
-from governance.settings import load_settings
+from ops.cli_zones import demo_option
+from ops.cli_zones import opened_settings as load_settings
 
-_HOME = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    help="Where all data live (default: SCUTARI_HOME or var/).",
-)
+
+def _home(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=None,
+        help="Where all data live (default: SCUTARI_HOME or var/).",
+    )(demo_option(command))
+
+
 _REASON = click.option(
     "--reason", required=True, type=click.Choice(MATCH_REASONS), help="Why, as a code."
 )
@@ -26,7 +33,7 @@ def match() -> None:
 
 
 @match.command()
-@_HOME
+@_home
 @click.argument("token")
 @click.argument("other_token")
 @_REASON
@@ -38,7 +45,7 @@ def merge(home: Path | None, token: str, other_token: str, reason: str) -> None:
 
 
 @match.command()
-@_HOME
+@_home
 @click.argument("token")
 @click.argument("other_token")
 @_REASON
@@ -50,7 +57,7 @@ def unmerge(home: Path | None, token: str, other_token: str, reason: str) -> Non
 
 
 @match.command()
-@_HOME
+@_home
 @click.argument("number", type=click.IntRange(min=1))
 @_REASON
 def undo(home: Path | None, number: int, reason: str) -> None:
@@ -61,7 +68,7 @@ def undo(home: Path | None, number: int, reason: str) -> None:
 
 
 @match.command("list")
-@_HOME
+@_home
 def list_(home: Path | None) -> None:
     """Print every decision, oldest first."""
     from ops.match import list_decisions  # noqa: PLC0415
@@ -71,7 +78,7 @@ def list_(home: Path | None) -> None:
 
 
 @match.command()
-@_HOME
+@_home
 def report(home: Path | None) -> None:
     """Print counts of the current snapshot's matching; no registration and no person."""
     from ops.match_report import match_report  # noqa: PLC0415

@@ -202,7 +202,7 @@ def _publish(
     name = f"{record.snapshot_id}-{published_at:%Y%m%dT%H%M%S%f}.duckdb"
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
         con.execute("set timezone = 'UTC'")
-        con.execute("set temp_directory = $1", [str(settings.restricted / "spill")])
+        con.execute("set temp_directory = $1", [str(_emptied_spill(settings))])
         attach_warehouse(con, settings)
         _check_gate(con, record)
         hospitals = _hospital_keys(con)
@@ -231,6 +231,14 @@ def _publish(
         hospital_files={key: written[key] for key in hospitals},
         seconds=time.monotonic() - started,
     )
+
+
+def _emptied_spill(settings: Settings) -> Path:
+    # What a killed publication left goes first; the lock says that none is running.
+    spill = settings.work / "spill" / "publish"
+    shutil.rmtree(spill, ignore_errors=True)
+    spill.mkdir(mode=0o700, parents=True)
+    return spill
 
 
 def _check_gate(con: duckdb.DuckDBPyConnection, record: BuildRecord) -> None:

@@ -129,9 +129,9 @@ def _refuse_unless_last(
 
 
 def _last_digest(settings: Settings) -> str | None:
-    # The publication that asks has written its beginning already: there is a log.
+    log = read_own_log(settings)
     found = None
-    for entry in read_own_log(settings).entries:
+    for entry in log.entries if log else ():
         if entry.event == "publish":
             found = entry.parameters.get("network_sha256", found)
     return None if found is None else str(found)

@@ -135,7 +135,13 @@ def _build(work: Path, variables: Mapping[str, Any]) -> int:
     command += ["--project-dir", str(PROJECT_ROOT), "--profiles-dir", str(PROJECT_ROOT)]
     # Compiled SQL and logs of a failed build may quote what they stumbled over: they go, too.
     command += ["--target-path", str(work / "target"), "--log-path", str(work / "target")]
-    environment = {**os.environ, "SCUTARI_HOME": str(work)}
+    # An analyst's own may be exported: a release is built in its own file or nowhere.
+    environment = {
+        **os.environ,
+        "SCUTARI_HOME": str(work),
+        "SCUTARI_WAREHOUSE": str(work / DATABASE),
+        "SCUTARI_SPILL": str(work / "restricted" / "spill"),
+    }
     return subprocess.run(
         command, cwd=PROJECT_ROOT, env=environment, capture_output=True, check=False
     ).returncode

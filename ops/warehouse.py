@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 
@@ -15,6 +17,11 @@ from governance.settings import Settings
 from ops.encryption import attach_warehouse
 
 LOCK_FILE = ".warehouse.lock"
+
+
+def dbt_spill(settings: Settings) -> Path:
+    """Return where DuckDB puts what does not fit into memory while dbt builds."""
+    return settings.work / "spill" / "dbt"
 
 
 @contextmanager
@@ -31,8 +38,11 @@ def held(settings: Settings) -> Iterator[int]:
     refusal = BuildError(
         f"Another build or release is writing {settings.warehouse}: wait until it has ended."
     )
-    with exclusive(settings.home / LOCK_FILE, refusal) as descriptor:
+    with exclusive(settings.builders / LOCK_FILE, refusal) as descriptor:
         _check_free(settings)
+        # What a killed build has spilled; whoever has the file open is not killed.
+        shutil.rmtree(dbt_spill(settings), ignore_errors=True)
+        dbt_spill(settings).mkdir(mode=0o700, parents=True)
         yield descriptor
 
 

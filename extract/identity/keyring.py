@@ -20,7 +20,7 @@ from typing import Any
 from extract.identity.key_provider import KeyProvider
 from extract.identity.tokens import derive_key
 from governance.errors import KeyFileError, ScutariError
-from governance.files import sync
+from governance.files import is_shared, sync
 from governance.key_files import KEY_BYTES
 
 KEYRING = "keyring.json"
@@ -154,6 +154,8 @@ def write_keyring(vault: Path, keyring: Keyring, provider: KeyProvider) -> None:
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
+        if is_shared(vault):  # with the broker's account, which has the master key but not this
+            os.fchmod(file.fileno(), 0o640)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

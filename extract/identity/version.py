@@ -24,7 +24,7 @@ import pyarrow.parquet.encryption as pe
 from extract.identity.keyring import Keyring
 from extract.lake import sha256_of
 from governance.errors import VaultError
-from governance.files import sync
+from governance.files import is_shared, sync
 
 RECORD = "_record.json"
 FORMAT = 1
@@ -174,8 +174,19 @@ class NewVersion(Version):
         path = self.directory / RECORD
         path.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         path.chmod(0o600)
+        self._let_group_in()
         sync(path)
         sync(self.directory)
+
+    def _let_group_in(self) -> None:
+        """Let in whom the vault's directory lets in: the broker, where it has an account."""
+        if is_shared(self.directory.parent.parent):
+            # Made closed. Its own directories are open already: to change them would take the bit
+            # away that hands the group on, for their owner is not in that group.
+            self.directory.chmod(0o750)
+            for path in self.files:
+                (self.directory / path).chmod(0o640)
+            (self.directory / RECORD).chmod(0o640)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from governance.accounts import ROLES
 from governance.errors import AuditError
 from governance.settings import Settings
 
@@ -41,7 +42,20 @@ MATCH_REASONS = (
     "decided_in_error",
 )
 PURPOSES = ("ETREAT", "HLEGAL", "HOPERAT", "HRESCH", "HSYSADMIN", "PATRQT", "PUBHLTH", "TREAT")
-ROLES = ("data_steward", "honest_broker", "operator", "quality_team", "researcher")
+
+# Why the honest broker does not answer.
+REFUSALS = (
+    "clock",
+    "daily_cap",
+    "expired",
+    "hospital",
+    "not_approved",
+    "owner",
+    "role",
+    "tokens",
+    "unreadable",
+    "used",
+)
 
 MOST_COUNTED = 9_999
 MOST_ROWS = 10**13
@@ -94,11 +108,12 @@ def _is_snapshot(value: object, _settings: Settings) -> bool:
 
 def _is_hospital(value: object, settings: Settings) -> bool:
     # By its shape alone a code could be anybody's name.
-    return (
-        type(value) is str
-        and _HOSPITAL.fullmatch(value) is not None
-        and (settings.operational / value).is_dir()
-    )
+    if type(value) is not str or not _HOSPITAL.fullmatch(value):
+        return False
+    # The broker's account cannot look into the operational zone.
+    if any(value in role.hospitals for role in settings.roles.values()):
+        return True
+    return (settings.operational / value).is_dir()
 
 
 def _is_account(value: object, _settings: Settings) -> bool:
@@ -209,6 +224,8 @@ EVENTS: Mapping[str, Event] = {
             "hospital": HOSPITAL,
             "snapshot_id": SNAPSHOT_ID,
             "persons": COUNT,
+            "request_sha256": DIGEST,
+            "refusal": one_of(*REFUSALS),
         },
         required=("requester", "approver", "role", "reason", "purpose"),
     ),

@@ -96,7 +96,8 @@ def read_logs(settings: Settings) -> list[AccountLog]:
     Raises:
         AuditError: there is none, or one cannot be read.
     """
-    folders = [path for path in sorted(_listed(settings.audit)) if path.is_dir()]
+    # An empty one waits for the first entry of an account that has not acted yet.
+    folders = [path for path in sorted(_listed(settings.audit)) if path.is_dir() and _listed(path)]
     if not folders:
         raise AuditError(
             f"There is no audit log in {settings.audit}: it begins with the first snapshot, build, "
@@ -105,13 +106,14 @@ def read_logs(settings: Settings) -> list[AccountLog]:
     return [_read(folder) for folder in folders]
 
 
-def read_own_log(settings: Settings) -> AccountLog:
-    """Return this account's log with what is wrong with it.
+def read_own_log(settings: Settings) -> AccountLog | None:
+    """Return the log of the account this process acts as; None before its first entry.
 
     Raises:
         AuditError: it cannot be read.
     """
-    return _read(folder_of(settings, current_account()))
+    folder = folder_of(settings, current_account())
+    return _read(folder) if (folder / LOG_FILE).exists() else None
 
 
 def read_heads(path: Path) -> list[Head]:

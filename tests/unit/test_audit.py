@@ -481,8 +481,24 @@ def test_an_account_without_a_plain_name_is_a_number(monkeypatch: pytest.MonkeyP
     assert current_account() == f"uid-{os.geteuid()}"
 
 
+def test_a_directory_that_waits_for_its_first_entry_is_no_log(settings: Settings) -> None:
+    """An administrator makes one for every account; not all of them have acted."""
+    waiting = settings.audit / "somebody"
+    waiting.mkdir(parents=True)
+    with pytest.raises(AuditError, match="There is no audit log"):
+        verify_logs(settings)
+    append(settings, "build", {})
+    assert [log.account for log in verify_logs(settings)] == [current_account()]
+    (waiting / "head").touch()
+    with pytest.raises(AuditError, match=r"somebody: log\.jsonl is missing"):
+        verify_logs(settings)
+
+
+ONE_ACCOUNT = 'synthetic = true\n[sources.ehr]\nkind = "sqlite"\npath = "x"\n'
+
+
 def invoke(settings: Settings, *command: str) -> Result:
-    (settings.home / SETTINGS_FILE).write_text('[sources.ehr]\nkind = "sqlite"\npath = "x"\n')
+    (settings.home / SETTINGS_FILE).write_text(ONE_ACCOUNT)
     return CliRunner().invoke(cli.main, ["audit", *command, "--home", str(settings.home)])
 
 

@@ -1,0 +1,1 @@
+"""The honest broker: which record a token of a worklist stands for, asked and answered."""

@@ -192,11 +192,11 @@ def payers(view: View) -> list[Row]:
 
 
 def claims_monthly(view: View, payer: str | None) -> list[Row]:
-    """Return one payer's claims by month of service."""
+    """Return one payer's claims by month of service, as far as the months have run out."""
     return _rows(
         view.path,
         "select * from rpt_claims_monthly where payer_key is not distinct from $1 "
-        "and month_on is not null order by month_on",
+        "and suppression_code is distinct from 'open_period' order by month_on",
         (payer,),
     )
 

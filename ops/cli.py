@@ -6,6 +6,7 @@ code 1; a traceback means a defect.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import threading
@@ -22,7 +23,9 @@ import click
 from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
 from ops.cli_erase import register as register_erasure
+from ops.cli_ledger import add_ledger
 from ops.cli_match import match
+from ops.publish_history import forget_publications
 from ops.serve import DEFAULT_PORT, serve
 
 
@@ -130,9 +133,10 @@ def demo(
             raise SettingsError(f"The network cannot be planted: {error}") from None
         outcome.append(str(planted))
     settings = load_settings(directory)
+    forget_publications(settings)
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
-        outcome.append(_release(settings, "open"))
+        outcome.append(_release_of_demo(settings))
     click.echo(f"All data are in {directory}.")
     if serve_pages:
         _serve(settings, port)
@@ -218,11 +222,16 @@ def build(home: Path | None) -> None:
 
 @main.command()
 @_home_option
-def publish(home: Path | None) -> None:
+@click.option(
+    "--history-lost",
+    is_flag=True,
+    help="The last publication cannot be restored: show no period that is closed by now.",
+)
+def publish(*, home: Path | None, history_lost: bool) -> None:
     """Publish the last whole green build."""
     settings = load_settings(home)
     with _stage("Publish") as outcome:
-        outcome.append(_publish(settings))
+        outcome.append(_publish(settings, is_history_lost=history_lost))
 
 
 @main.command()
@@ -232,11 +241,24 @@ def publish(home: Path | None) -> None:
     "--profile", default="open", show_default=True, help="open, safe_harbor_fields or limited."
 )
 @click.option("--agreement", help="The data use agreement of a limited release: DUA-2026-0017.")
-def release(home: Path | None, name: str, profile: str, agreement: str | None) -> None:
+@click.option(
+    "--recipient", default="everybody", show_default=True, help="Code of who is given it."
+)
+def release(
+    home: Path | None, name: str, profile: str, agreement: str | None, recipient: str
+) -> None:
     """Write the research files of a release, whole or not at all."""
+    from ops.release import write_release  # noqa: PLC0415
+
     settings = load_settings(home)
     with _stage(f"Release {name}") as outcome:
-        outcome.append(_release(settings, name, profile, agreement))
+        report = write_release(
+            settings, name, profile=profile, agreement=agreement, recipient=recipient
+        )
+        outcome.append(str(report))
+
+
+add_ledger(main, _home_option)
 
 
 @main.group()
@@ -343,18 +365,22 @@ def _build(settings: Settings) -> str:
     return str(run_build(settings))
 
 
-def _publish(settings: Settings) -> str:
+def _publish(settings: Settings, *, is_history_lost: bool = False) -> str:
     from ops.publish import publish as publish_build  # noqa: PLC0415
 
-    return str(publish_build(settings))
+    return str(publish_build(settings, is_history_lost=is_history_lost))
 
 
-def _release(
-    settings: Settings, name: str, profile: str = "open", agreement: str | None = None
-) -> str:
+def _release_of_demo(settings: Settings) -> str:
+    """Write the open release of a synthetic network, in place of one that an earlier demo wrote."""
     from ops.release import write_release  # noqa: PLC0415
+    from ops.release_ledger import ReleaseLedger, close_release  # noqa: PLC0415
 
-    return str(write_release(settings, name, profile=profile, agreement=agreement))
+    for entry in ReleaseLedger(settings).entries:
+        if not entry.closed_reason:
+            close_release(settings, entry.release, "synthetic")
+    shutil.rmtree(settings.release / "open", ignore_errors=True)
+    return str(write_release(settings, "open"))
 
 
 def _serve(settings: Settings, port: int) -> None:

@@ -31,6 +31,20 @@ stands here is what is computed.
 - **index_visits**: index visits with complete follow-up whose return, if any, has a known outcome.
 """
 
+PUBLISHED_NOTE = """\
+## Published figures
+
+- **Hidden**: a count of 1 to 10, and one that could be worked out from others. Zero is shown.
+- **Closed**: a month and a half-year are shown ten days after their end, when returns and
+  departures are in; claims and member months 90 days after the end of the month of service.
+- **Frozen**: what was shown of a closed period stays, whatever is corrected later.
+  `data_through_at` of the row says as of when. Once each half-year a hospital's figures are
+  revised, where old and new ones do not show a small count between them; claims are final.
+- **Totals to date** (the steps below, and those of cohorts) are rounded up to tens and change once
+  a month.
+- A hospital's own figures are whole and the newest: they can differ from what the network shows.
+"""
+
 MEASURE_HEADER = [
     "## Measures",
     "",
@@ -59,7 +73,8 @@ def definitions_page(histories: list[History]) -> str:
     }
     lines = [INTRODUCTION.format(**rules), *MEASURE_HEADER]
     lines.extend(_measure(row) for row in read_rows(SEEDS / "ed_return_measures.csv"))
-    lines.extend(["", RULES_NOTE, *_diagnosis_groups(), "", *_exclusions(), "", HISTORIES_NOTE])
+    lines.extend(["", RULES_NOTE, *_diagnosis_groups(), "", PUBLISHED_NOTE])
+    lines.extend([*_exclusions(), "", HISTORIES_NOTE])
     for history in histories:
         lines.extend(_history(history))
     return "\n".join(lines).rstrip("\n") + "\n"

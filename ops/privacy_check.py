@@ -27,13 +27,13 @@ from ops.privacy_rules import ZONES
 from ops.privacy_scope import CannotFollow
 from ops.publish import (
     DERIVED_TABLES,
-    HALF_YEARLY,
     NETWORK_TABLES,
     OWN_TABLES,
     PUBLICATION,
     cells_query,
     network_query,
 )
+from ops.publish_history import HALF_YEARLY
 from ops.release import released_query
 from ops.release_gate import GATE as RELEASE_GATE
 

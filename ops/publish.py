@@ -8,7 +8,8 @@ Two kinds of file, as the zones demand:
 
 A DuckDB file that is open for reading cannot be written, and a rename over its path keeps serving
 old data inside a process: every publication is a new file, and ``current.duckdb`` is a link that
-one rename switches. All files are complete before the first link moves.
+one rename switches. All files are complete before the first link moves. What was published of a
+closed period stays as it was (``ops/publish_history.py``).
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ from governance.settings import Settings
 from ops.build import BuildRecord, read_record
 from ops.derived import Cell, funnel_tables, own_funnel_table, xmr_table
 from ops.encryption import attach_warehouse
+from ops.publish_history import (
+    FRESH,
+    HALF_YEARLY,
+    HISTORY,
+    MONTHLY,
+    Past,
+    merge_history,
+    past_publication,
+)
 
 # The allow-list of what every signed-in reader may open; all of it from the schema `published`.
 NETWORK_TABLES = (
@@ -103,12 +113,11 @@ PUBLICATION = """
         $snapshot as snapshot_id,
         cast(null as varchar) as hospital_key,
         cast(cast($built as timestamptz) as timestamp) as built_at,
-        cast($published as timestamp) as published_at
+        cast($published as timestamp) as published_at,
+        cast($totals_through as timestamp) as totals_through_at
 """
 # Tables drawn up in Python, and the tables of the same file that their cells are read from, each
 # with its period. The lineage check takes every column for one made of every cell.
-MONTHLY = ("rpt_ed_returns_monthly", "month_on")
-HALF_YEARLY = ("rpt_ed_returns_half_yearly", "period_on")
 DERIVED_TABLES = {
     "rpt_ed_returns_xmr": MONTHLY,
     "rpt_ed_returns_funnel": HALF_YEARLY,
@@ -132,17 +141,25 @@ class PublishReport:
         )
 
 
-def publish(settings: Settings, *, progress: Callable[[str], None] | None = None) -> PublishReport:
+def publish(
+    settings: Settings,
+    *,
+    is_history_lost: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> PublishReport:
     """Write and switch to fresh dashboard files, whole or not at all.
 
     Args:
         settings: the installation.
+        is_history_lost: the last publication cannot be restored; of all periods that are closed
+            by now nothing will be shown.
         progress: called with one line for each stage.
 
     Raises:
         AuditError: the audit log cannot be written.
-        PublicationError: there is no whole green build of one snapshot, another publication is
-            running, or a file could not be written; what was published before stays.
+        PublicationError: there is no whole green build of one snapshot, the last publication is
+            missing, another one is running, or a file could not be written; what was published
+            before stays.
     """
     started = time.monotonic()
     say = progress or (lambda message: None)
@@ -152,10 +169,16 @@ def publish(settings: Settings, *, progress: Callable[[str], None] | None = None
         raise PublicationError(f"Nothing was published: {error}") from None
     with (
         _one_at_a_time(settings),
-        audited(settings, "publish", snapshot_id=record.snapshot_id) as action,
+        audited(
+            settings,
+            "publish",
+            snapshot_id=record.snapshot_id,
+            **({"is_history_lost": True} if is_history_lost else {}),
+        ) as action,
     ):
         try:
-            report = _publish(settings, record, started, say)
+            with past_publication(settings, is_lost=is_history_lost) as past:
+                report = _publish(settings, record, past, started, say)
         except (OSError, duckdb.Error) as error:
             raise PublicationError(
                 f"Nothing was published, the previous publication in {settings.published} stays: "
@@ -169,7 +192,11 @@ def publish(settings: Settings, *, progress: Callable[[str], None] | None = None
 
 
 def _publish(
-    settings: Settings, record: BuildRecord, started: float, say: Callable[[str], None]
+    settings: Settings,
+    record: BuildRecord,
+    past: Past,
+    started: float,
+    say: Callable[[str], None],
 ) -> PublishReport:
     published_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     name = f"{record.snapshot_id}-{published_at:%Y%m%dT%H%M%S%f}.duckdb"
@@ -185,7 +212,7 @@ def _publish(
             _prepare(zone)
         written = {hospital: zone / name for hospital, zone in zones.items()}
         try:
-            network = _write_network(con, written[None], record, published_at)
+            network = _write_network(con, written[None], record, past, published_at)
             for hospital in hospitals:
                 _write_hospital(con, written[None], written[hospital], hospital, network)
         except BaseException:
@@ -193,9 +220,9 @@ def _publish(
                 path.unlink(missing_ok=True)
             raise
     say(f"{len(written)} files written")
-    for hospital in hospitals:
-        _switch(written[hospital])
-    _switch(written[None])
+    # The network's first: what anybody may have read is then in the history of the next one.
+    for zone in written.values():
+        _switch(zone)
     for zone in zones.values():
         _prune(zone)
     return PublishReport(
@@ -231,12 +258,21 @@ def _hospital_keys(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _write_network(
-    con: duckdb.DuckDBPyConnection, path: Path, record: BuildRecord, published_at: dt.datetime
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    record: BuildRecord,
+    past: Past,
+    published_at: dt.datetime,
 ) -> list[Cell]:
     """Write the network's file; return its half-yearly cells, hidden ones as None."""
+    con.execute(f"create schema {FRESH}")
+    for table in NETWORK_TABLES:
+        con.execute(f"create table {FRESH}.{table} as {network_query(table)}")
+    merge_history(con, past, published_at)
     with _output(con, path):
-        for table in NETWORK_TABLES:
-            con.execute(f"create table output.main.{table} as {network_query(table)} order by all")
+        _copy_tables(con, FRESH, "output.main")
+        con.execute("create schema output.history")
+        _copy_tables(con, HISTORY, "output.history")
         monthly = _cells(con, "main", *MONTHLY)
         half_yearly = _cells(con, "main", *HALF_YEARLY)
         funnel, limits = funnel_tables(half_yearly)
@@ -249,9 +285,21 @@ def _write_network(
                 "snapshot": record.snapshot_id,
                 "built": record.finished_at,
                 "published": published_at,
+                "totals_through": con.execute(f"from {HISTORY}.totals").fetchall()[0][0],
             },
         )
     return half_yearly
+
+
+def _copy_tables(con: duckdb.DuckDBPyConnection, source: str, target: str) -> None:
+    database, schema = source.split(".")
+    tables = con.execute(
+        "select table_name from duckdb_tables() where database_name = $1 and schema_name = $2 "
+        "order by table_name",
+        [database, schema],
+    ).fetchall()
+    for (table,) in tables:
+        con.execute(f"create table {target}.{table} as from {source}.{table} order by all")
 
 
 def _write_hospital(

@@ -8,7 +8,6 @@ has a database of its own that is gone when the files are there, or are not.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,9 +15,9 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -30,21 +29,27 @@ from governance.audit.events import about
 from governance.audit.log import Action, audited
 from governance.errors import PublicationError
 from governance.settings import Settings
-from ops.release_files import hold, readme, replace_directory, sync_all
+from ops.release_documents import REPORT, Release, write_documents
+from ops.release_files import hold, replace_directory, sync_all
 from ops.release_gate import GATE, OpenGate, open_gate, work_directory
+from ops.release_ledger import EVERYBODY, Given, ReleaseLedger, check_recipient, now
 from ops.release_profiles import Profile, check_agreement, read_profile
+from ops.release_report import Loss, Risk, risk_report
 
 BATCH_ROWS = 122_880
+MANIFEST = "manifest.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for: the release's name, its profile, and its data use agreement if any."""
+    """What was asked for: name, profile, data use agreement if any, and who is given it."""
 
     name: str
     profile: Profile
     agreement: str | None
+    recipient: str
+    is_synthetic: bool
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def write_release(
     *,
     profile: str = "open",
     agreement: str | None = None,
+    recipient: str = EVERYBODY,
     variables: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ReleaseReport:
@@ -75,21 +81,29 @@ def write_release(
         name: name of the release; one that exists already is refused.
         profile: what it holds: open, safe_harbor_fields or limited.
         agreement: the data use agreement of a limited release.
+        recipient: code of who is given it; of a limited release not everybody.
         variables: dbt variables for the build.
         progress: told what is being done.
 
     Raises:
         AuditError: the audit log cannot be written.
         BuildError: there is no snapshot.
-        PublicationError: the name is taken, the profile or the agreement is not one, the gate stays
-            closed, or the files cannot be written. Nothing is left of the attempt.
+        PublicationError: the name is taken, the profile, the agreement or the recipient is not one,
+            the gate stays closed, the recipient has a release that it could be joined to, or the
+            files cannot be written. Nothing is left of the attempt.
     """
     if not _NAME.fullmatch(name):
         raise PublicationError(
             f"{name!r} cannot name a release: use lowercase letters, digits, - and _."
         )
-    order = Order(name, read_profile(profile), agreement)
+    order = Order(name, read_profile(profile), agreement, recipient, settings.is_synthetic)
     check_agreement(order.profile, agreement)
+    check_recipient(recipient)
+    if order.profile.needs_agreement and recipient == EVERYBODY:
+        raise PublicationError(
+            f"The profile {profile} is for one recipient under an agreement: name it with "
+            "--recipient."
+        )
     say = progress or (lambda message: None)
     settings.release.mkdir(parents=True, exist_ok=True)
     final = settings.release / name
@@ -101,14 +115,25 @@ def write_release(
         ):
             say(f"building the research tables of the profile {profile} and their tests")
             gate = open_gate(settings, order.profile, work, variables or {})
-            rows = _write_tables(gate, order.profile, directory, say)
-            _describe(settings, order, gate, directory, rows)
+            with _opened(gate) as connection:
+                columns = _columns_behind(connection, gate, order.profile)
+                persons = _persons(connection)
+                ledger = ReleaseLedger(settings)
+                ledger.check(recipient, _names(columns), persons)
+                rows = _write_tables(connection, columns, directory, say)
+                _describe(order, gate, connection, directory, rows)
             sync_all(directory)
-            replace_directory(directory, final)
+            given = _given(order, gate, directory, columns, len(persons))
+            ledger.add(given, persons)
+            try:
+                replace_directory(directory, final)
+            except OSError:
+                ledger.remove(given)
+                raise
         action.add(
             tables=len(rows),
             rows=about(sum(rows.values())),
-            manifest_sha256=sha256_of(final / "manifest.json"),
+            manifest_sha256=sha256_of(final / MANIFEST),
         )
     return ReleaseReport(path=final, rows=rows)
 
@@ -160,29 +185,70 @@ def _attempt(directory: Path, final: Path) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write_tables(
-    gate: OpenGate, profile: Profile, directory: Path, say: Callable[[str], None]
-) -> dict[str, int]:
+@contextmanager
+def _opened(gate: OpenGate) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("set temp_directory = $1", [str(gate.database.parent / "spill")])
         path = str(gate.database).replace("'", "''")
         connection.execute(f"attach '{path}' as warehouse (read_only)")
         connection.execute(f"use warehouse.{gate.schema}")
-        tables = _tables_behind(connection, gate)
-        columns = {
-            table: [c for c in _columns(connection, table) if c not in profile.left_out_columns]
-            for table in tables
-        }
-        keys = sorted({c for names in columns.values() for c in names if c.endswith("_key")})
-        for key in keys:
-            _register_release_ids(
-                connection, key, [table for table in tables if key in columns[table]]
-            )
-        rows = {}
-        for table in tables:
-            say(f"writing {table}")
-            query = released_query(table, columns[table])
-            rows[table] = _write_parquet(connection, query, directory / f"{table}.parquet")
+        yield connection
+
+
+def _columns_behind(
+    connection: duckdb.DuckDBPyConnection, gate: OpenGate, profile: Profile
+) -> dict[str, list[str]]:
+    return {
+        table: [c for c in _columns(connection, table) if c not in profile.left_out_columns]
+        for table in _tables_behind(connection, gate)
+    }
+
+
+def _names(columns: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """Name the columns that two releases could be joined by: all but keys, which are random."""
+    return tuple(
+        f"{table}.{column}"
+        for table, names in columns.items()
+        for column in names
+        if not column.endswith("_key")
+    )
+
+
+def _persons(connection: duckdb.DuckDBPyConnection) -> pa.Array:
+    table: Any = connection.sql("select person_key from release_patients").to_arrow_table()
+    return table.column(0).combine_chunks()
+
+
+def _given(
+    order: Order, gate: OpenGate, directory: Path, columns: Mapping[str, list[str]], persons: int
+) -> Given:
+    return Given(
+        release=order.name,
+        profile=order.profile.name,
+        recipient=order.recipient,
+        agreement=order.agreement,
+        snapshot_id=gate.snapshot_id,
+        given_at=now(),
+        manifest_sha256=sha256_of(directory / MANIFEST),
+        columns=_names(columns),
+        persons_count=persons,
+    )
+
+
+def _write_tables(
+    connection: duckdb.DuckDBPyConnection,
+    columns: Mapping[str, list[str]],
+    directory: Path,
+    say: Callable[[str], None],
+) -> dict[str, int]:
+    keys = sorted({c for names in columns.values() for c in names if c.endswith("_key")})
+    for key in keys:
+        _register_release_ids(connection, key, [t for t, names in columns.items() if key in names])
+    rows = {}
+    for table, names in columns.items():
+        say(f"writing {table}")
+        query = released_query(table, names)
+        rows[table] = _write_parquet(connection, query, directory / f"{table}.parquet")
     return rows
 
 
@@ -255,23 +321,59 @@ def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path
 
 
 def _describe(
-    settings: Settings, order: Order, gate: OpenGate, directory: Path, rows: dict[str, int]
+    order: Order,
+    gate: OpenGate,
+    connection: duckdb.DuckDBPyConnection,
+    directory: Path,
+    rows: dict[str, int],
 ) -> None:
-    text = readme(order.name, rows, gate.documentation, is_synthetic=settings.is_synthetic)
-    (directory / "README.md").write_text(text, encoding="utf-8")
+    release = Release(
+        name=order.name,
+        profile=order.profile.name,
+        agreement=order.agreement,
+        recipient=order.recipient,
+        rows=rows,
+        documentation=gate.documentation,
+        is_synthetic=order.is_synthetic,
+    )
+    write_documents(release, directory)
+    report = risk_report(
+        f"{order.name} ({order.profile.name})",
+        _read_rows(connection, Risk, "attacker_code, stage_code desc"),
+        _read_rows(connection, Loss, "rule_number"),
+        order.profile.parameters,
+        is_synthetic=order.is_synthetic,
+    )
+    (directory / REPORT).write_text(report, encoding="utf-8")
     files = []
     for path in sorted(directory.iterdir()):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        entry: dict[str, Any] = {"file": path.name, "bytes": path.stat().st_size, "sha256": digest}
+        entry: dict[str, Any] = {
+            "file": path.name,
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+        }
         if path.stem in rows:
             entry["rows"] = rows[path.stem]
         files.append(entry)
     manifest = {
         "release": order.name,
         "profile": order.profile.name,
+        "recipient": order.recipient,
         "agreement": order.agreement,
-        "is_synthetic": settings.is_synthetic,
+        "is_synthetic": order.is_synthetic,
         "files": files,
     }
-    (directory / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     os.chmod(directory, 0o755)
+
+
+_Row = TypeVar("_Row", Risk, Loss)
+_SOURCES = {Risk: "release_risks", Loss: "release_losses"}
+
+
+def _read_rows(
+    connection: duckdb.DuckDBPyConnection, kind: type[_Row], order_by: str
+) -> list[_Row]:
+    names = ", ".join(field.name for field in fields(kind))
+    query = f"select {names} from {_SOURCES[kind]} order by {order_by}"
+    return [kind(*row) for row in connection.execute(query).fetchall()]

@@ -19,10 +19,11 @@ REPORT = "risk_report.html"
 
 _SYNTHETIC = "**These data are synthetic: nobody in them exists.**"
 _GATE = """\
-No one who knows a person's sex, age band, area and year, and besides any two stays, any two
-diagnosis groups, or all stays in order, is left with fewer than 11 persons; the mean risk of each
-of these attackers is at most 0.05. What they are left with stands in `risk_report.html`. That is
-what was checked, and no statement that nobody can be found.
+Every person's record looks, in all columns but how the stays ended, like those of at least ten
+others: whoever knows sex and age band, and besides any two stays, any two diagnosis groups, or all
+stays in order, is left with 11 persons or more, and the mean risk of each of these attackers is at
+most 0.05. What they are left with stands in `risk_report.html`. That is what was checked, and no
+statement that nobody can be found.
 """
 _ABOUT = {
     "open": """\

@@ -37,12 +37,14 @@ class OpenGate:
         build_id: the dbt invocation.
         schema: the schema of the release's tables.
         documentation: description and columns of every table behind the gate.
+        snapshot_id: the snapshot it was built from.
         database: the build's own DuckDB file; gone when the release is written.
     """
 
     build_id: str
     schema: str
     documentation: dict[str, dict[str, Any]]
+    snapshot_id: str
     database: Path
 
 
@@ -102,6 +104,7 @@ def open_gate(
         build_id=results["metadata"]["invocation_id"],
         schema=manifest["nodes"][gate]["schema"],
         documentation=_documentation(manifest, gate, profile),
+        snapshot_id=asked["snapshot"],
         database=work / DATABASE,
     )
 

@@ -20,11 +20,13 @@ from governance.settings import PROJECT_ROOT
 SMALLEST_CLASS = 11
 SMALLEST_OUTCOME = 3
 LARGEST_SHARE = 0.5
+_ROUNDING = 1e-9
 DIAGNOSES = ("every", "ccsr", "chapter", "none")
 SHOWS = ("acuity", "area", "arrival_mode", "length_of_stay", "observation", "peer_group")
 _AGREEMENT = re.compile(r"DUA-[0-9]{4}-[0-9]{3,6}")
 _KEYS = frozenset(
     {
+        "sample_from",
         "sample_share",
         "redrawn_share",
         "one_year",
@@ -47,17 +49,21 @@ class Profile:
 
     Attributes:
         name: such as ``open``.
-        sample_share: share of all persons that any release of the installation is drawn from.
+        sample_from: where its slice of all persons begins; no two profiles' slices meet.
+        sample_share: share of all persons that its releases are drawn from.
         redrawn_share: share of these that is left out of one release and not of the next.
         shift_days: dates are moved by up to so many days either way; none are shown where it is 0.
         left_out_columns: columns that are not written to the files.
+        parameters: all it asks for, as it stands in the file.
     """
 
     name: str
+    sample_from: float
     sample_share: float
     redrawn_share: float
     shift_days: int
     left_out_columns: frozenset[str]
+    parameters: dict[str, Any]
 
     @property
     def needs_agreement(self) -> bool:
@@ -80,17 +86,19 @@ def read_profile(name: str, project: Path | None = None) -> Profile:
     body: dict[str, Any] = known[name]
     faults = [*_unknown(body), *_out_of_range(body)]
     if not faults:
-        faults = list(_bad_levels(body))
+        faults = [*_bad_levels(body), *_meeting_slices(name, known)]
     if faults:
         raise PublicationError(
             f"The release profile {name} in {path.name} cannot be used: {'; '.join(faults)}."
         )
     return Profile(
         name=name,
+        sample_from=float(body["sample_from"]),
         sample_share=float(body["sample_share"]),
         redrawn_share=float(body["redrawn_share"]),
         shift_days=int(body["shift_days"]),
         left_out_columns=frozenset(body["left_out_columns"]),
+        parameters=body,
     )
 
 
@@ -123,6 +131,7 @@ def _unknown(body: dict[str, Any]) -> list[str]:
 
 def _out_of_range(body: dict[str, Any]) -> list[str]:
     rules: dict[str, Callable[[float], bool]] = {
+        "sample_from": lambda v: 0 <= v < LARGEST_SHARE,
         "sample_share": lambda v: 0 < v <= LARGEST_SHARE,
         "redrawn_share": lambda v: 0 <= v <= LARGEST_SHARE,
         "shift_days": lambda v: v == 0 or v >= 30,  # noqa: PLR2004
@@ -143,6 +152,26 @@ def _out_of_range(body: dict[str, Any]) -> list[str]:
         faults.append("shift_days and one_year do not go together")
     if not body.get("shift_days") and not body.get("one_year"):
         faults.append("one_year is needed where dates are not shifted")
+    return faults
+
+
+def _meeting_slices(name: str, known: dict[str, dict[str, Any]]) -> list[str]:
+    """Two profiles that share persons could be joined by whoever has both."""
+    slices = {
+        other: (
+            body.get("sample_from", 0),
+            body.get("sample_from", 0) + body.get("sample_share", 1),
+        )
+        for other, body in known.items()
+    }
+    start, end = slices.pop(name)
+    faults = [
+        f"its slice of the persons meets that of {other}"
+        for other, (other_start, other_end) in slices.items()
+        if start < other_end - _ROUNDING and other_start < end - _ROUNDING
+    ]
+    if end > LARGEST_SHARE + _ROUNDING:
+        faults.append(f"its slice goes beyond {LARGEST_SHARE} of the persons")
     return faults
 
 

@@ -1,8 +1,9 @@
 """Who is in a release: drawn by the release account with a key that nobody else has.
 
-Any release of an installation is drawn from the same half of its persons, so that the union of all
-releases never holds more; and every release leaves another tenth of that half out, so that a person
-who came between two of them is one of many who appear.
+Every profile has a slice of the persons of its own, and all slices together are half of them at
+most: two releases of different profiles hold nobody in common, and the union of all releases never
+holds more than that half. Every release leaves another tenth of its slice out, so that a person who
+came between two of them is one of many who appear.
 """
 
 from __future__ import annotations
@@ -51,14 +52,15 @@ def draw_sample(settings: Settings, profile: Profile, persons: list[str]) -> pa.
     """
     key = _sample_key(settings.release / ACCOUNT)
     withdrawn = _withdrawn(settings.release / ACCOUNT / WITHDRAWN_FILE, set(persons))
-    limit = int(profile.sample_share * _SPAN)
-    half = [
+    start = int(profile.sample_from * _SPAN)
+    end = int((profile.sample_from + profile.sample_share) * _SPAN)
+    mine = [
         person
         for person in persons
-        if person not in withdrawn and _drawn_number(key, person) < limit
+        if person not in withdrawn and start <= _drawn_number(key, person) < end
     ]
-    kept = _random(len(half)) >= np.uint64(int(profile.redrawn_share * _SPAN))
-    chosen = [person for person, is_kept in zip(half, kept, strict=True) if is_kept]
+    kept = _random(len(mine)) >= np.uint64(int(profile.redrawn_share * _SPAN))
+    chosen = [person for person, is_kept in zip(mine, kept, strict=True) if is_kept]
     choices = 2 * profile.shift_days + 1
     shifts = (_random(len(chosen)) % np.uint64(choices)).astype(np.int32) - profile.shift_days
     return pa.table(

@@ -25,6 +25,9 @@ def render() -> None:
     with left:
         payer = st.selectbox("Payer", list(payers), format_func=lambda key: str(payers[key]))
     rows = [_with_rates(row) for row in _since_first_claim(queries.claims_monthly(view, payer))]
+    if not rows:
+        st.info("No month of this payer has run out yet; the newest are shown 90 days later.")
+        return
     if all(row["is_suppressed"] for row in rows):
         st.info("Every month of this payer counts 1 to 10 claims or members, which is not shown.")
     else:
@@ -106,7 +109,11 @@ def _table(rows: list[Row]) -> None:
             list(reversed(rows)),
         )
     )
-    page.note("The latest months are still being adjudicated: their paid amounts will grow.")
+    page.note(
+        "A month is shown 90 days after its end, when most of its claims are answered. What is "
+        "shown of it then is final: claims that are answered or corrected later are in no figure "
+        "here."
+    )
 
 
 def _definitions() -> None:

@@ -97,6 +97,12 @@ def _months(view: View, measure: str, denominator: str) -> None:
             "own figures."
         )
     page.chart(charts.xmr(points, denominator_name=DENOMINATORS[denominator]))
+    if view.is_network:
+        page.note(
+            "A month's figures stay as they were first shown. Late corrections are taken up once "
+            "each half-year, and only where old and new figures do not show a small count between "
+            "them; a hospital's own figures are always the newest."
+        )
     _say_what_the_chart_shows(chosen, points)
     page.table_under_chart(
         "Returns by month",

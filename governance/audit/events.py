@@ -149,7 +149,14 @@ EVENTS: Mapping[str, Event] = {
             "tests": COUNT,
         }
     ),
-    "publish": Event({"snapshot_id": SNAPSHOT_ID, "hospitals": COUNT, "network_sha256": DIGEST}),
+    "publish": Event(
+        {
+            "snapshot_id": SNAPSHOT_ID,
+            "is_history_lost": FLAG,
+            "hospitals": COUNT,
+            "network_sha256": DIGEST,
+        }
+    ),
     "release": Event(
         {
             "profile": one_of("open", "safe_harbor_fields", "limited", "other"),

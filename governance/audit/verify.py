@@ -20,6 +20,7 @@ from governance.audit.entries import (
     parse_entry,
     parse_head,
 )
+from governance.audit.events import current_account, folder_of
 from governance.audit.keys import KEY_FILE, public_key_of, read_key
 from governance.audit.log import HEAD_FILE, LOG_FILE, held, read_head_file
 from governance.errors import AuditError
@@ -102,6 +103,15 @@ def read_logs(settings: Settings) -> list[AccountLog]:
             "publication or release; if there was one, restore it from the backup."
         )
     return [_read(folder) for folder in folders]
+
+
+def read_own_log(settings: Settings) -> AccountLog:
+    """Return this account's log with what is wrong with it.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    return _read(folder_of(settings, current_account()))
 
 
 def read_heads(path: Path) -> list[Head]:

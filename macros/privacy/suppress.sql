@@ -31,3 +31,18 @@
         - greatest(1, {{ sum }} - {{ largest }} * ({{ cells_count }} - 1)) >= 5
     )
 {%- endmacro %}
+
+{#- Claims of a month are answered by now, as far as they will be shown; false without a month. -#}
+{% macro has_run_out(month, data_through_at) -%}
+    coalesce(
+        {{ add_days(
+            "cast(" ~ month ~ " + interval '1' month as date)", var("publication_runout_days")
+        ) }} <= {{ data_through_at }},
+        false
+    )
+{%- endmacro %}
+
+{#- Why a row is hidden; null where it is shown. -#}
+{% macro suppression_code(is_open, is_hidden) -%}
+    case when {{ is_open }} then 'open_period' when {{ is_hidden }} then 'small_cell' end
+{%- endmacro %}

@@ -3,9 +3,19 @@
 -- Amounts stand and fall with the counts they belong to: the billed amount of three claims is a
 -- small cell as much as the three, and so is what is left when the answered charges are taken off
 -- the billed ones. What was paid is counted by the claims on which something was.
+--
+-- Where every product of a payer has few members all of them are hidden, and their sum can still be
+-- too near its bounds: 10 and 9 are all that 19 can be.
+--
+-- A month that has not run out is hidden: of one night's payments and the next's, the difference is
+-- what a few claims were paid. A row without a month never closes.
 {{ config(alias='rpt_claims_monthly') }}
 with claims as (
     select * from {{ ref('rpt_claims_monthly') }}
+),
+
+snapshots as (
+    select * from {{ ref('rpt_snapshot') }}
 ),
 
 answered_claims as (
@@ -22,6 +32,24 @@ answered_claims as (
     group by payer_key, incurred_month_on
 ),
 
+products as (
+    select
+        *,
+        {{ is_small_count('members_count') }}
+        or (member_months_count > 0 and member_months_count < 11) as is_small
+    from {{ ref('rpt_member_months') }}
+),
+
+member_months as (
+    select
+        payer_key,
+        month_on,
+        bool_and(is_small)
+        and not {{ is_sum_safe('sum(member_months_count)', 'count(*)') }} as is_sum_unsafe
+    from products
+    group by payer_key, month_on
+),
+
 rows_flagged as (
     select
         claims.*,
@@ -30,9 +58,17 @@ rows_flagged as (
         answered_claims.shared_count,
         answered_claims.uncovered_allowed_count,
         answered_claims.uncovered_paid_count,
-        {{ is_small_count('claims.claims_count') }}
-        or (claims.member_months_count > 0 and claims.member_months_count < 11) as is_suppressed
+        not {{ has_run_out('claims.month_on', 'snapshots.data_through_at') }} as is_open,
+        not {{ has_run_out('claims.month_on', 'snapshots.data_through_at') }}
+        or {{ is_small_count('claims.claims_count') }}
+        or (claims.member_months_count > 0 and claims.member_months_count < 11)
+        or coalesce(member_months.is_sum_unsafe, false) as is_suppressed
     from claims
+    cross join snapshots
+    left join member_months
+        on
+            claims.payer_key is not distinct from member_months.payer_key
+            and claims.month_on = member_months.month_on
     left join answered_claims
         on
             claims.payer_key is not distinct from answered_claims.payer_key
@@ -78,6 +114,7 @@ protected as (
 final as (
     select
         payer_key,
+        {{ suppression_code('is_open', 'is_suppressed') }} as suppression_code,
         {{ suppress('claims_count', 'is_suppressed') }} as claims_count,
         {{ suppress('adjudicated_claims_count', 'is_denial_suppressed') }}
             as adjudicated_claims_count,

@@ -1,6 +1,6 @@
 -- One row per table whose rows are released: present only when every test of every one of them, and
--- of what their attackers are left with, has passed. A test on one table does not hold back another:
--- this model depends on all of them, and files are written from a build in which it succeeded.
+-- of what their attackers are left with, has passed. A test on one table does not hold back
+-- another: this model depends on all of them, and files are written from a build with its success.
 -- depends_on: {{ ref('release_patients') }}
 -- depends_on: {{ ref('release_ed_visits') }}
 -- depends_on: {{ ref('release_diagnoses') }}

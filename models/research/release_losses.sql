@@ -110,20 +110,20 @@ final as (
         rules.rule_number,
         rules.rule_code,
         cast(stages.persons_count as bigint) as persons_before,
-        cast(following.persons_count as bigint) as persons_after,
+        cast(later_stages.persons_count as bigint) as persons_after,
         cast(stages.stays_count as bigint) as stays_before,
-        cast(following.stays_count as bigint) as stays_after,
+        cast(later_stages.stays_count as bigint) as stays_after,
         cast(diagnoses.diagnoses_count as bigint) as diagnoses_before,
-        cast(following_diagnoses.diagnoses_count as bigint) as diagnoses_after
+        cast(later_diagnoses.diagnoses_count as bigint) as diagnoses_after
     from rules
     inner join stages
         on rules.rule_number = stages.stage_number
-    inner join stages as following
-        on rules.rule_number + 1 = following.stage_number
+    inner join stages as later_stages
+        on rules.rule_number + 1 = later_stages.stage_number
     inner join diagnoses
         on rules.rule_number = diagnoses.stage_number
-    inner join diagnoses as following_diagnoses
-        on rules.rule_number + 1 = following_diagnoses.stage_number
+    inner join diagnoses as later_diagnoses
+        on rules.rule_number + 1 = later_diagnoses.stage_number
 )
 
 select * from final

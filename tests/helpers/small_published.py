@@ -8,6 +8,7 @@ from __future__ import annotations
 import duckdb
 
 CLOSING_DAYS = 10
+RUNOUT_DAYS = 90
 
 
 def _small(column: str) -> str:
@@ -93,11 +94,16 @@ def fill_published(con: duckdb.DuckDBPyConnection) -> None:
         with flagged as (
             select
                 * exclude (voided_claims_count),
-                {_small("claims_count")} or member_months_count between 1 and 10 as is_suppressed
+                month_on + interval 1 month + interval {RUNOUT_DAYS} day > data_through_at
+                    as is_open,
+                is_open or {_small("claims_count")} or member_months_count between 1 and 10
+                    as is_suppressed
             from marts.rpt_claims_monthly
+            cross join (select data_through_at from quality.rpt_snapshot)
         )
         select
-            *,
+            * exclude (data_through_at, is_open),
+            cast(null as varchar) as suppression_code,
             is_suppressed as is_denial_suppressed,
             is_suppressed as is_payment_suppressed,
             is_suppressed as is_uncovered_suppressed
@@ -105,7 +111,9 @@ def fill_published(con: duckdb.DuckDBPyConnection) -> None:
         where not is_suppressed
         union all by name
         select
-            payer_key, month_on, true as is_suppressed, true as is_denial_suppressed,
+            payer_key, month_on,
+            case when is_open then 'open_period' else 'small_cell' end as suppression_code,
+            true as is_suppressed, true as is_denial_suppressed,
             true as is_payment_suppressed, true as is_uncovered_suppressed
         from flagged
         where is_suppressed
@@ -116,11 +124,20 @@ def fill_published(con: duckdb.DuckDBPyConnection) -> None:
         create table published.rpt_member_months as
         select
             payer_key, product_code, member_month_rule_code,
-            case when not {_small("member_months_count")} then member_months_count end
-                as member_months_count,
-            {_small("member_months_count")} as is_suppressed,
+            case when not is_suppressed then member_months_count end as member_months_count,
+            is_suppressed,
+            case when is_open then 'open_period' when is_suppressed then 'small_cell' end
+                as suppression_code,
             month_on
-        from marts.rpt_member_months
+        from (
+            select
+                *,
+                month_on + interval 1 month + interval {RUNOUT_DAYS} day > data_through_at
+                    as is_open,
+                is_open or {_small("member_months_count")} as is_suppressed
+            from marts.rpt_member_months
+            cross join (select data_through_at from quality.rpt_snapshot)
+        )
         """
     )
     con.execute(

@@ -38,8 +38,13 @@ def release(
     (home / "scutari.toml").write_text((demo_home / "scutari.toml").read_text())
     settings = load_settings(home)
     paths = {
-        profile: write_release(settings, profile, profile=profile, agreement=agreement).path
-        for profile, agreement in (("open", None), ("limited", "DUA-2026-0001"))
+        profile: write_release(
+            settings, profile, profile=profile, agreement=agreement, recipient=recipient
+        ).path
+        for profile, agreement, recipient in (
+            ("open", None, "everybody"),
+            ("limited", "DUA-2026-0001", "uni-a"),
+        )
     }
     return home, paths
 
@@ -101,6 +106,7 @@ def test_no_value_of_the_lake_s_keys_or_dates_is_released(
     # Of the release account's own build nothing is left; its key is for itself.
     assert sorted(path.name for path in (release[0] / "release").iterdir()) == [
         ".account",
+        ".ledger",
         "limited",
         "open",
     ]

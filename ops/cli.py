@@ -381,14 +381,17 @@ def _publish(settings: Settings, *, is_history_lost: bool = False) -> str:
 
 def _release_of_demo(settings: Settings) -> str:
     """Write the open release of a synthetic network, in place of one that an earlier demo wrote."""
-    from ops.release import write_release  # noqa: PLC0415
+    from ops.release import EmptyReleaseError, write_release  # noqa: PLC0415
     from ops.release_ledger import ReleaseLedger, close_release  # noqa: PLC0415
 
     for entry in ReleaseLedger(settings).entries:
         if not entry.closed_reason:
             close_release(settings, entry.release, "synthetic")
     shutil.rmtree(settings.release / "open", ignore_errors=True)
-    return str(write_release(settings, "open"))
+    try:
+        return str(write_release(settings, "open"))
+    except EmptyReleaseError as error:
+        return str(error)
 
 
 def _serve(settings: Settings, port: int) -> None:

@@ -75,7 +75,7 @@ class Lineage:
         columns = sum(len(table.relation.columns) for table in self.tables)
         return (
             f"{self.models_count} models followed; {columns} columns of {len(self.tables)} tables "
-            f"in {len(ZONES)} zones hold what they may"
+            f"in {len({table.zone for table in self.tables})} zones hold what they may"
         )
 
 
@@ -194,7 +194,10 @@ def _released(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:
     for model in _models(project, RELEASE_SCHEMA):
         if model.name != RELEASE_GATE:
             for table in _written(
-                catalogue, "release", model.name, f"select * from {RELEASE_SCHEMA}.{model.name}"
+                catalogue,
+                project.release_zone,
+                model.name,
+                f"select * from {RELEASE_SCHEMA}.{model.name}",
             ):
                 tables[model.name] = table.relation.named(f"{RELEASE_SCHEMA}.{model.name}")
 
@@ -207,7 +210,7 @@ def _released(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:
 
     for name, relation in tables.items():
         query = released_query(name, [column for column, _ in relation.columns])
-        yield ZoneTable("release", name, follow(query, of_the_release))
+        yield ZoneTable(project.release_zone, name, follow(query, of_the_release))
 
 
 def _crosswalk(key: str, tables: dict[str, Relation]) -> Relation:

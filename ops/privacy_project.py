@@ -26,6 +26,10 @@ from ops.privacy_rules import LOWERINGS, MARKER, MARKING_MACRO, VARIABLE
 
 # What dbt runs beside the models: neither writes a value anywhere.
 _KNOWN_OPERATIONS = frozenset({"{{ lint_cohorts() }}", "{{ register_sources() }}"})
+DEFAULT_PROFILE = "open"
+# What the release account draws and puts beside the models (ops/release_sample.py).
+SAMPLE = ("release_account", "sampled_persons")
+SAMPLE_CLASSES = {"person_key": "person_key", "shift_days": "administrative"}
 _BUILD_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 # What differs between this compilation and a build: SQL that asks for it may be other SQL there.
 _JINJA = re.compile(r"\{[{%].*?[}%]\}", re.DOTALL)
@@ -61,24 +65,29 @@ class Project:
     models: dict[tuple[str, str], Model] = field(default_factory=dict)
     tables: dict[tuple[str, str], tuple[str, dict[str, str]]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    release_zone: str = "release"
 
 
-def load_project(root: Path = PROJECT_ROOT) -> Project:
+def load_project(root: Path = PROJECT_ROOT, *, profile: str = DEFAULT_PROFILE) -> Project:
     """Compile the project and read what the check needs of it.
 
     Args:
         root: the directory of ``dbt_project.yml``.
+        profile: the release profile that the research models are compiled for.
 
     Raises:
         PrivacyError: dbt cannot compile it.
     """
-    plain, marked = compile_project(root)
-    return read_project(root, plain, marked)
+    plain, marked = compile_project(root, profile=profile)
+    project = read_project(root, plain, marked)
+    project.release_zone = "limited" if profile == "limited" else "release"
+    return project
 
 
 def read_project(root: Path, plain: dict[str, Any], marked: dict[str, Any]) -> Project:
     """Read a project from two manifests of dbt, the ordinary one and the one with markers."""
     project = Project(faults=_macro_faults(marked))
+    project.tables[SAMPLE] = (".".join(SAMPLE), SAMPLE_CLASSES)
     for node in marked["sources"].values():
         label = f"{node['source_name']}.{node['name']}"
         project.tables[_place(node, "identifier")] = (label, _source_classes(label, node, project))
@@ -98,8 +107,14 @@ def read_project(root: Path, plain: dict[str, Any], marked: dict[str, Any]) -> P
     return project
 
 
-def compile_project(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def compile_project(
+    root: Path, *, profile: str = DEFAULT_PROFILE
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return dbt's manifest with the SQL of every model, and the same with markers.
+
+    Args:
+        root: the directory of ``dbt_project.yml``.
+        profile: the release profile that the research models are compiled for.
 
     Raises:
         PrivacyError: dbt cannot compile the models.
@@ -113,7 +128,9 @@ def compile_project(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise _not_compiled(parsed.exception)
         manifests = []
         for is_marked in (False, True):
-            variables = json.dumps({VARIABLE: is_marked})
+            variables = json.dumps(
+                {VARIABLE: is_marked, "release_profile": profile, "release_has_sample": True}
+            )
             chosen = ["--select", "resource_type:model", "--indirect-selection", "empty"]
             done = dbtRunner(manifest=parsed.result).invoke(  # type: ignore[arg-type]
                 [*quiet, "compile", *chosen, "--vars", variables, "--no-populate-cache", *places]

@@ -177,9 +177,17 @@ class Zone:
         return privacy in ways[way]
 
 
+_SHIFTED = frozenset({"shifted_date"})
+
 ZONES: dict[str, Zone] = {
     "operational": Zone(_FIGURES, _FIGURES | _KEYS, _COUNTED_BY),
     "published": Zone(_FIGURES, _FIGURES | _KEYS, _COUNTED_BY),
     # One row per person or stay. Keys are replaced by random numbers when the files are written.
     "release": Zone(_SAFE_HARBOR_FIELDS, _SAFE_HARBOR_FIELDS | _KEYS, _COUNTED_BY),
+    # A release under a data use agreement (164.514(e)), whose dates are shifted.
+    "limited": Zone(
+        _SAFE_HARBOR_FIELDS | _SHIFTED,
+        _SAFE_HARBOR_FIELDS | _KEYS | _SHIFTED,
+        _COUNTED_BY | _SHIFTED,
+    ),
 }

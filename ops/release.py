@@ -41,6 +41,10 @@ MANIFEST = "manifest.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
+class EmptyReleaseError(PublicationError):
+    """There are too few persons for any of them to be released."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What was asked for: name, profile, data use agreement if any, and who is given it."""
@@ -118,6 +122,11 @@ def write_release(
             with _opened(gate) as connection:
                 columns = _columns_behind(connection, gate, order.profile)
                 persons = _persons(connection)
+                if not len(persons):
+                    raise EmptyReleaseError(
+                        f"The release {name} would hold nobody: in a sample of so few persons too "
+                        "few look alike. Nothing was written."
+                    )
                 ledger = ReleaseLedger(settings)
                 ledger.check(recipient, _names(columns), persons)
                 rows = _write_tables(connection, columns, directory, say)

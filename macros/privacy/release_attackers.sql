@@ -1,5 +1,5 @@
-{#- CTEs that end in `{{ stage }}_attackers` (attacker_code, person_key, class_size): for every person the
-    smallest group the attacker is left with, over all that the attacker may know.
+{#- CTEs that end in `{{ stage }}_attackers` (attacker_code, class_size, persons_count): how many persons
+    are left in a group of which size, the smallest over all that the attacker may know of a person.
 
     Three CTEs must stand beside it: {{ stage }}_persons (person_key, attributes, extras),
     {{ stage }}_visits (person_key, visit_number, sequence_token, event_token, outcome) and
@@ -25,7 +25,8 @@
 
 {{ stage }}_code_pairs as (
     select distinct
-        firsts.person_key,
+        {{ stage }}_persons.person_key,
+        {{ stage }}_persons.attributes,
         firsts.code as first_code,
         seconds.code as second_code
     from {{ stage }}_codes as firsts
@@ -33,23 +34,45 @@
         on
             firsts.person_key = seconds.person_key
             and firsts.code <= seconds.code
+    inner join {{ stage }}_persons
+        on firsts.person_key = {{ stage }}_persons.person_key
 ),
 
-{{ stage }}_known_codes as (
+{{ stage }}_alike_codes as (
     select
-        {{ stage }}_code_pairs.person_key,
-        count(*) over (
-            partition by {{ stage }}_code_pairs.first_code, {{ stage }}_code_pairs.second_code
-        ) as bearers_count,
-        count(*) over (
-            partition by
-                {{ stage }}_persons.attributes,
-                {{ stage }}_code_pairs.first_code,
-                {{ stage }}_code_pairs.second_code
-        ) as alike_count
+        attributes,
+        first_code,
+        second_code,
+        count(*) as alike_count
     from {{ stage }}_code_pairs
-    inner join {{ stage }}_persons
-        on {{ stage }}_code_pairs.person_key = {{ stage }}_persons.person_key
+    group by attributes, first_code, second_code
+),
+
+{{ stage }}_bearers as (
+    select
+        first_code,
+        second_code,
+        sum(alike_count) as bearers_count
+    from {{ stage }}_alike_codes
+    group by first_code, second_code
+),
+
+{{ stage }}_worst_codes as (
+    select
+        pairs.person_key,
+        min(bearers.bearers_count) as bearers_count,
+        min(alike.alike_count) as alike_count
+    from {{ stage }}_code_pairs as pairs
+    inner join {{ stage }}_bearers as bearers
+        on
+            pairs.first_code = bearers.first_code
+            and pairs.second_code = bearers.second_code
+    inner join {{ stage }}_alike_codes as alike
+        on
+            pairs.attributes = alike.attributes
+            and pairs.first_code = alike.first_code
+            and pairs.second_code = alike.second_code
+    group by pairs.person_key
 ),
 
 {{ stage }}_event_pairs as (
@@ -77,50 +100,62 @@
     from {{ stage }}_event_pairs
 ),
 
+{{ stage }}_worst_events as (
+    select
+        person_key,
+        min(alike_count) as alike_count
+    from {{ stage }}_known_events
+    group by person_key
+),
+
 {{ stage }}_attackers as (
     select
         'person_attributes' as attacker_code,
-        person_key,
-        count(*) over (partition by attributes) as class_size
+        count(*) as class_size,
+        count(*) as persons_count
     from {{ stage }}_histories
+    group by attributes
     union all
     select
         'visit_sequence' as attacker_code,
-        person_key,
-        count(*) over (partition by attributes, sequence) as class_size
+        count(*) as class_size,
+        count(*) as persons_count
     from {{ stage }}_histories
+    group by attributes, sequence
     union all
     select
         'whole_record' as attacker_code,
-        person_key,
-        count(*) over (partition by attributes, extras, record) as class_size
+        count(*) as class_size,
+        count(*) as persons_count
     from {{ stage }}_histories
+    group by attributes, extras, record
     union all
     select
         'other_release' as attacker_code,
-        person_key,
-        count(*) over (partition by attributes, extras, record, outcomes) as class_size
+        count(*) as class_size,
+        count(*) as persons_count
     from {{ stage }}_histories
+    group by attributes, extras, record, outcomes
     union all
     select
         'two_codes' as attacker_code,
-        person_key,
-        min(bearers_count) as class_size
-    from {{ stage }}_known_codes
-    group by person_key
+        bearers_count as class_size,
+        count(*) as persons_count
+    from {{ stage }}_worst_codes
+    group by bearers_count
     union all
     select
         'two_codes_and_attributes' as attacker_code,
-        person_key,
-        min(alike_count) as class_size
-    from {{ stage }}_known_codes
-    group by person_key
+        alike_count as class_size,
+        count(*) as persons_count
+    from {{ stage }}_worst_codes
+    group by alike_count
     union all
     select
         'two_events' as attacker_code,
-        person_key,
-        min(alike_count) as class_size
-    from {{ stage }}_known_events
-    group by person_key
+        alike_count as class_size,
+        count(*) as persons_count
+    from {{ stage }}_worst_events
+    group by alike_count
 )
 {%- endmacro %}

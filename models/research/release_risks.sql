@@ -92,12 +92,19 @@ final as (
     select
         attacker_code,
         stage_code,
-        cast(count(*) as bigint) as persons_count,
+        cast(sum(persons_count) as bigint) as persons_count,
         cast(min(class_size) as bigint) as smallest_class_size,
-        cast(count_if(class_size = 1) as bigint) as unique_persons_count,
-        cast(count_if(class_size < 11) as bigint) as small_class_persons_count,
+        cast(sum(case when class_size = 1 then persons_count else 0 end) as bigint)
+            as unique_persons_count,
+        cast(sum(case when class_size < 11 then persons_count else 0 end) as bigint)
+            as small_class_persons_count,
         cast(1 as double) / cast(min(class_size) as double) as largest_risk,
-        sum(cast(1 as double) / cast(class_size as double)) / cast(count(*) as double) as mean_risk
+        -- Rounded, because engines add up in different orders.
+        round(
+            sum(cast(persons_count as double) / cast(class_size as double))
+            / cast(sum(persons_count) as double),
+            9
+        ) as mean_risk
     from attackers
     group by attacker_code, stage_code
 )

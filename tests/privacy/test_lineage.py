@@ -18,7 +18,7 @@ from ops import cli, privacy_check, privacy_page
 from ops.privacy_check import Lineage, trace_project
 from ops.privacy_page import PAGE
 from ops.privacy_page import privacy_page as page_of
-from ops.privacy_project import Model, Project, read_project
+from ops.privacy_project import Model, Project, compile_project, read_project
 from ops.privacy_rules import LOWERINGS, MARKER, ZONES
 from tests.privacy.conftest import Manifests
 from tests.privacy.leaks import CANNOT_BE_FOLLOWED, CLEAN, LEAKS, PATIENTS, Leak
@@ -298,16 +298,17 @@ def test_only_declared_macros_may_mark(manifests: Manifests) -> None:
 
 
 def test_markers_stand_in_no_ordinary_build(manifests: Manifests) -> None:
-    plain, marked = (
+    plain, marked, limited = (
         {
             key: node["compiled_code"]
             for key, node in manifest["nodes"].items()
             if node["resource_type"] == "model"
         }
-        for manifest in manifests
+        for manifest in (*manifests, compile_project(PROJECT_ROOT, profile="limited")[1])
     )
     assert not [key for key, sql in plain.items() if MARKER in sql]
-    used = {macro for sql in marked.values() for macro in re.findall(rf"{MARKER}\('(\w+)'", sql)}
+    texts = [*marked.values(), *limited.values()]
+    used = {macro for sql in texts for macro in re.findall(rf"{MARKER}\('(\w+)'", sql)}
     assert used == set(LOWERINGS), "a lowering macro that no model uses: take it out"
 
 
@@ -326,7 +327,7 @@ def test_a_class_without_a_rule_may_enter_no_zone(project: Project, privacy: str
 def test_the_command_says_what_it_looked_at(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(privacy_page, "load_project", lambda: project)
+    monkeypatch.setattr(privacy_page, "load_project", lambda **_: project)
     result = CliRunner().invoke(cli.main, ["privacy", "check"])
     assert result.exit_code == 0, result.output
     assert re.search(r"\d+ models followed; \d+ columns of \d+ tables", result.stdout)
@@ -337,7 +338,7 @@ def test_the_command_prints_the_path_of_a_leak(
 ) -> None:
     leak = LEAKS[0]
     changed_project = with_models(project, {leak.name: leak.sql})
-    monkeypatch.setattr(privacy_page, "load_project", lambda: changed_project)
+    monkeypatch.setattr(privacy_page, "load_project", lambda **_: changed_project)
     result = CliRunner().invoke(cli.main, ["privacy", "check"])
     assert result.exit_code == 1
     assert leak.path in result.stderr

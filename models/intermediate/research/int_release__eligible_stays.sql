@@ -1,5 +1,6 @@
 -- One row per ED stay of a person of the sample. Where the profile shifts dates: without the stays
 -- whose day is known to everybody, and without those whose shifted day would tell the shift.
+-- depends_on: {{ ref('int_release__pinned_stays') }}
 -- sqlfluff:indentation:template_blocks_indent:false
 with stays as (
     select * from {{ ref('int_release__whole_stays') }}

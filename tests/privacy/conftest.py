@@ -20,6 +20,12 @@ def manifests() -> Manifests:
 
 
 @pytest.fixture(scope="session")
+def limited_manifests() -> Manifests:
+    """The same under the release profile that shows shifted dates. Not to be changed."""
+    return compile_project(PROJECT_ROOT, profile="limited")
+
+
+@pytest.fixture(scope="session")
 def project(manifests: Manifests) -> Project:
     return read_project(PROJECT_ROOT, *manifests)
 

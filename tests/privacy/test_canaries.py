@@ -79,7 +79,7 @@ def _plant(database: Path, source: str) -> list[str]:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     home = tmp_path_factory.mktemp("canaries") / "home"
-    plant_network(home, visits=4000)
+    plant_network(home, visits=10_000)
     planted = [
         name
         for source in ("ehr", "billing")

@@ -32,7 +32,7 @@ demo: setup ## the whole job on a synthetic network, then the dashboard
 	@$(BIN)/scutari demo
 
 test: setup lint types ## lint, types, dbt, unit, integration and browser tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-spark: $(VENV)/.installed-spark ## the same models on Apache Spark, marts compared row for row
 	@SCUTARI_SPARK_TESTS=1 $(BIN)/python -m pytest -m spark

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -44,10 +45,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def builds(home: Path) -> dict[str, DbtRun]:
-    return {
-        target: run_dbt(home, home / "dbt" / target, "build", "--target", target)
-        for target in ("duckdb", "spark")
-    }
+    def build(target: str) -> DbtRun:
+        return run_dbt(home, home / "dbt" / target, "build", "--target", target)
+
+    targets = ("duckdb", "spark")
+    with ThreadPoolExecutor(len(targets)) as pool:
+        return dict(zip(targets, pool.map(build, targets), strict=True))
 
 
 def tables(home: Path) -> list[tuple[str, str]]:

@@ -41,7 +41,7 @@ lint: setup ## ruff, sqlfluff, and generated files up to date
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/sqlfluff lint models tests/data
-	@$(BIN)/python -m ops.generate_unit_tests --check
+	@$(BIN)/python -m ops.histories.generate --check
 
 types: setup ## mypy --strict
 	@$(BIN)/mypy

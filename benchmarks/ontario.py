@@ -29,7 +29,7 @@ _STAGES = {
     "plant": "from demo.network import plant_network; plant_network(home, scale='ontario')",
     "snapshot": "from extract.snapshot import take_snapshot; take_snapshot(load_settings(home))",
     "build": "from ops.build import run_build; run_build(load_settings(home))",
-    "publish": "from ops.publish import publish; publish(load_settings(home))",
+    "publish": "from ops.publication.publish import publish; publish(load_settings(home))",
 }
 _HEAD = (
     "import sys; from pathlib import Path; from governance.settings import load_settings; "

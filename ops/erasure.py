@@ -23,7 +23,7 @@ from governance.files import write_whole
 from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import record_path
-from ops.publish import CURRENT
+from ops.publication.publish import CURRENT
 from ops.warehouse import held
 
 RECEIPTS = "erasures"

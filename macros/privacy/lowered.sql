@@ -2,7 +2,7 @@
 
     Compiled SQL has lost the names of its macros. Where the lineage check compiles the models (the
     variable privacy_lineage), the body stands in a call that bears the name; in every other build
-    nothing is added. Which class a macro lowers to which: ops/privacy_rules.py. -#}
+    nothing is added. Which class a macro lowers to which: ops/privacy/rules.py. -#}
 {% macro lowered(name) -%}
     {%- if var("privacy_lineage", false) -%}
         scutari_lowered('{{ name }}', {{ caller() }})

@@ -46,9 +46,9 @@ PRELOADED = (
     "extract.verify",
     "governance.audit.verify",
     "ops.build",
-    "ops.cli",
-    "ops.publish",
-    "ops.release",
+    "ops.cli.main",
+    "ops.publication.publish",
+    "ops.release.write",
     "pyarrow.parquet.encryption",
 )
 
@@ -180,7 +180,7 @@ def _act(job: dict[str, Any]) -> int:
         home = Path(os.environ["SCUTARI_HOME"])
         exec(job["code"], {"home": home, "Path": Path, "os": os})
         return 0
-    from ops.cli import main  # noqa: PLC0415
+    from ops.cli.main import main  # noqa: PLC0415
 
     try:
         # As `python -m ops.cli` calls it: a name of several words.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from governance.settings import Settings
-from ops.publish import publish
+from ops.publication.publish import publish
 from tests.helpers.small_warehouse import build_small_warehouse
 
 

@@ -16,7 +16,7 @@ def run_pipeline(settings: Settings) -> None:
     """Snapshot, build and publish: what the nightly job does."""
     from extract.snapshot import take_snapshot  # noqa: PLC0415
     from ops.build import run_build  # noqa: PLC0415
-    from ops.publish import publish  # noqa: PLC0415
+    from ops.publication.publish import publish  # noqa: PLC0415
 
     take_snapshot(settings)
     run_build(settings)

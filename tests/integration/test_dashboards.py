@@ -17,7 +17,7 @@ from dashboards import queries
 from dashboards.queries import NETWORK, View, find_views, open_locked
 from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
-from ops.publish import publish
+from ops.publication.publish import publish
 from ops.serve import serve
 from tests.helpers.dashboard import publish_small
 from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE

@@ -11,7 +11,7 @@ import pytest
 
 from extract.identity.tokens import Tokeniser, load_or_create_key
 from governance.settings import Settings
-from ops.match_report import quality
+from ops.matching.report import quality
 from tests.helpers import lake
 from tests.helpers.pipeline import query
 from tests.helpers.plain_returns import Network

@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import ops.release
+import ops.release.write
 from governance.settings import Settings, load_settings
-from ops.release import write_release
-from ops.release_profiles import Profile, read_profile
+from ops.release.profiles import Profile, read_profile
+from ops.release.write import write_release
 from tests.helpers.pipeline import query
 from tests.helpers.small_cohorts import SCHEMAS
 from tests.integration.test_cohorts import assert_agrees
@@ -46,7 +46,7 @@ def release(
     settings = load_settings(home)
     with pytest.MonkeyPatch.context() as patch:
         # A slice of so small a network is too few for anybody to look like enough others.
-        patch.setattr(ops.release, "read_profile", _of_half)
+        patch.setattr(ops.release.write, "read_profile", _of_half)
         paths = {
             profile: write_release(
                 settings, profile, profile=profile, agreement=agreement, recipient=recipient

@@ -15,7 +15,7 @@ from extract.rotation import rotate_tokens
 from extract.snapshot import take_snapshot
 from governance.errors import MatchError
 from governance.settings import Settings
-from ops.match import decide, list_decisions, undo
+from ops.matching.decisions import decide, list_decisions, undo
 from tests.helpers import lake, operational, pipeline
 from tests.helpers.dbt import run_dbt
 

@@ -16,8 +16,8 @@ import pytest
 from governance.audit.verify import verify_logs
 from governance.errors import PublicationError
 from governance.settings import Settings
-from ops import publish as publish_module
-from ops.publish import VERSIONS_KEPT, publish
+from ops.publication import publish as publish_module
+from ops.publication.publish import VERSIONS_KEPT, publish
 from tests.helpers.small_warehouse import (
     HEADLINE,
     HOSPITALS,

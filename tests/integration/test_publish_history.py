@@ -11,9 +11,9 @@ import pytest
 
 from governance.errors import PublicationError
 from governance.settings import Settings
-from ops import publish as publish_module
-from ops.publish import publish
-from ops.publish_history import forget_publications
+from ops.publication import publish as publish_module
+from ops.publication.history import forget_publications
+from ops.publication.publish import publish
 from tests.helpers.small_warehouse import HEADLINE, build_small_warehouse, write_record
 
 pytestmark = pytest.mark.integration

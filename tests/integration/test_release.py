@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-import ops.release
-import ops.release_gate
+import ops.release.gate
+import ops.release.write
 from governance.audit.verify import verify_logs
 from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
-from ops.release import write_release
-from ops.release_gate import OpenGate
-from ops.release_profiles import Profile, read_profile
+from ops.release.gate import OpenGate
+from ops.release.profiles import Profile, read_profile
+from ops.release.write import write_release
 from tests.helpers.small_research import PERSONS, write_project
 
 pytestmark = pytest.mark.integration
@@ -48,12 +48,12 @@ def gate(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> OpenGa
     """The open gate of one real build, and a release `open` written from it."""
     project = write_project(tmp_path_factory.mktemp("project"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ops.release_gate, "PROJECT_ROOT", project)
+        patch.setattr(ops.release.gate, "PROJECT_ROOT", project)
         _take_all(patch)
         seen: list[OpenGate] = []
 
         def remember(*arguments: Any) -> OpenGate:
-            gate = ops.release_gate.open_gate(*arguments)
+            gate = ops.release.gate.open_gate(*arguments)
             # The build's own database goes with the work directory.
             kept = settings.home / "kept" / "warehouse.duckdb"
             kept.parent.mkdir()
@@ -61,7 +61,7 @@ def gate(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> OpenGa
             seen.append(dataclasses.replace(gate, database=kept))
             return gate
 
-        patch.setattr(ops.release, "open_gate", remember)
+        patch.setattr(ops.release.write, "open_gate", remember)
         write_release(settings, "open", recipient="first")
     settings.home.joinpath("project").symlink_to(project)
     return seen[0]
@@ -74,16 +74,16 @@ def _take_all(patch: pytest.MonkeyPatch) -> None:
         shifts = pa.array([0] * len(persons), pa.int32())
         return pa.table({"person_key": persons, "shift_days": shifts})
 
-    patch.setattr(ops.release_gate, "current_snapshot", lambda _: "none")
+    patch.setattr(ops.release.gate, "current_snapshot", lambda _: "none")
     patch.setattr(
-        ops.release_gate, "known_persons", lambda *_: [f"person-{i}" for i in range(PERSONS)]
+        ops.release.gate, "known_persons", lambda *_: [f"person-{i}" for i in range(PERSONS)]
     )
-    patch.setattr(ops.release_gate, "draw_sample", everybody)
+    patch.setattr(ops.release.gate, "draw_sample", everybody)
 
 
 @pytest.fixture
 def opened(gate: OpenGate, monkeypatch: pytest.MonkeyPatch) -> OpenGate:
-    monkeypatch.setattr(ops.release, "open_gate", lambda *arguments: gate)
+    monkeypatch.setattr(ops.release.write, "open_gate", lambda *arguments: gate)
     return gate
 
 
@@ -283,7 +283,7 @@ def test_a_name_is_not_used_twice(settings: Settings, opened: OpenGate) -> None:
 def test_a_closed_gate_writes_nothing(
     settings: Settings, gate: OpenGate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ops.release_gate, "PROJECT_ROOT", settings.home / "project")
+    monkeypatch.setattr(ops.release.gate, "PROJECT_ROOT", settings.home / "project")
     _take_all(monkeypatch)
     listed = sorted(settings.release.iterdir())
     with pytest.raises(PublicationError, match="release_patients_are_k_anonymous"):
@@ -298,7 +298,7 @@ def test_a_closed_gate_writes_nothing(
 def test_a_failure_half_way_leaves_nothing(
     settings: Settings, opened: OpenGate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = ops.release._write_parquet, []
+    write, calls = ops.release.write._write_parquet, []
 
     def full_disk(*arguments: Any) -> int:
         calls.append(arguments)
@@ -306,7 +306,7 @@ def test_a_failure_half_way_leaves_nothing(
             raise OSError(28, "No space left on device")
         return write(*arguments)
 
-    monkeypatch.setattr(ops.release, "_write_parquet", full_disk)
+    monkeypatch.setattr(ops.release.write, "_write_parquet", full_disk)
     listed = sorted(settings.release.iterdir())
     with pytest.raises(PublicationError, match="No space left on device"):
         write_release(settings, "fresh", recipient="fresh")
@@ -317,23 +317,23 @@ def test_a_killed_run_shows_nothing_and_the_next_is_clean(
     settings: Settings, opened: OpenGate
 ) -> None:
     script = f"""
-import os, signal, ops.release
+import os, signal, ops.release.write
 from pathlib import Path
 from governance.settings import Settings
-from ops.release_gate import OpenGate
-from ops.release_profiles import Profile, read_profile
+from ops.release.gate import OpenGate
+from ops.release.profiles import Profile, read_profile
 gate = OpenGate({opened.build_id!r}, {opened.schema!r}, {opened.documentation!r},
                 "none", Path({str(opened.database)!r}))
-ops.release.open_gate = lambda *arguments: gate
-write, calls = ops.release._write_parquet, []
+ops.release.write.open_gate = lambda *arguments: gate
+write, calls = ops.release.write._write_parquet, []
 def killed(*arguments):
     calls.append(1)
     if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return write(*arguments)
-ops.release._write_parquet = killed
+ops.release.write._write_parquet = killed
 home = Path({str(settings.home)!r})
-ops.release.write_release(Settings(home=home), "killed", recipient="killed")
+ops.release.write.write_release(Settings(home=home), "killed", recipient="killed")
 """
     environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
     child = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
@@ -355,7 +355,7 @@ def test_tables_of_another_build_are_refused(
     settings: Settings, gate: OpenGate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = dataclasses.replace(gate, build_id="another build")
-    monkeypatch.setattr(ops.release, "open_gate", lambda *arguments: other)
+    monkeypatch.setattr(ops.release.write, "open_gate", lambda *arguments: other)
     with pytest.raises(PublicationError, match="not those of the build"):
         write_release(settings, "other")
     assert not (settings.release / "other").exists()

@@ -21,7 +21,7 @@ from extract.verify import verify_snapshot
 from governance.audit.verify import verify_logs
 from governance.errors import SettingsError
 from governance.settings import RetentionSettings, Settings, load_settings
-from ops.cli import main
+from ops.cli.main import main
 from tests.helpers.erased import CONTENT
 from tests.helpers.operational import write_installation
 

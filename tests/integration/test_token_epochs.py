@@ -33,7 +33,7 @@ from extract.verify import verify_snapshot
 from governance.audit.verify import read_logs
 from governance.errors import KeyFileError, SnapshotError
 from governance.settings import PROJECT_ROOT, Settings
-from ops.cli import main
+from ops.cli.main import main
 from ops.warehouse import current_snapshot
 from tests.helpers.operational import write_installation
 from tests.helpers.vault import current_vault, read_vault

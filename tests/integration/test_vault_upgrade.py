@@ -29,7 +29,7 @@ from extract.snapshot import take_snapshot
 from extract.verify import verify_snapshot
 from governance.errors import KeyFileError, VaultError
 from governance.settings import PROJECT_ROOT, Settings
-from ops.cli import main
+from ops.cli.main import main
 from tests.helpers.operational import write_installation
 from tests.helpers.vault import current_vault, read_vault
 

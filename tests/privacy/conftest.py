@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from governance.settings import PROJECT_ROOT
-from ops.privacy_project import Project, compile_project, read_project
+from ops.privacy.project import Project, compile_project, read_project
 from tests.privacy.worlds import Worlds, make_worlds
 
 Manifests = tuple[dict[str, Any], dict[str, Any]]

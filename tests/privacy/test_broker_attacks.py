@@ -19,7 +19,7 @@ import pytest
 
 from extract.identity.tokens import Tokeniser
 from governance.settings import SETTINGS_FILE
-from ops import cli
+from ops.cli import main as cli
 from tests.helpers.accounts import ACCOUNTS, APPROVER, REQUESTER, STRANGER, Done, Stage, why_not
 from tests.helpers.small_zones import (
     AWAY_VISIT,

@@ -22,8 +22,8 @@ from extract.lake import snapshot_ids
 from extract.verify import verify_snapshot
 from governance.errors import ErasureError, PublicationError
 from governance.settings import Settings, load_settings
-from ops.cli import main
-from ops.publish import publish
+from ops.cli.main import main
+from ops.publication.publish import publish
 from ops.warehouse import current_snapshot
 from tests.helpers.erased import Traces
 from tests.helpers.vault import current_vault, read_vault

@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.settings import PROJECT_ROOT
-from ops import cli, privacy_check, privacy_page
-from ops.privacy_check import Lineage, trace_project
-from ops.privacy_page import PAGE
-from ops.privacy_page import privacy_page as page_of
-from ops.privacy_project import Model, Project, read_project
-from ops.privacy_rules import LOWERINGS, MARKER, ZONES
+from ops.cli import main as cli
+from ops.privacy import check as privacy_check
+from ops.privacy import page as privacy_page
+from ops.privacy.check import Lineage, trace_project
+from ops.privacy.page import PAGE
+from ops.privacy.page import privacy_page as page_of
+from ops.privacy.project import Model, Project, read_project
+from ops.privacy.rules import LOWERINGS, MARKER, ZONES
 from tests.privacy.conftest import Manifests
 from tests.privacy.leaks import CANNOT_BE_FOLLOWED, CLEAN, LEAKS, PATIENTS, Leak
 

@@ -17,8 +17,8 @@ from extract.identity.matching import pairs
 from extract.snapshot import take_snapshot
 from governance.errors import MatchError, VaultError
 from governance.settings import Settings, load_settings
-from ops.match import decide, list_decisions
-from ops.match_report import match_report
+from ops.matching.decisions import decide, list_decisions
+from ops.matching.report import match_report
 
 pytestmark = pytest.mark.integration
 

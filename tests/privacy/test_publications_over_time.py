@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import pytest
 
-from ops.frozen_cells import FROZEN, OPEN, Figures, freeze, half_year_of, latest_closed
-from ops.publish_history import may_revise
+from ops.publication.frozen_cells import FROZEN, OPEN, Figures, freeze, half_year_of, latest_closed
+from ops.publication.history import may_revise
 from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
 from tests.privacy.test_published_intervals import COUNTS, PARTS, POSSIBLE, SENTINEL, Attacker
 from tests.privacy.worlds import THROUGH, Name, Publication, Worlds

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 
 from governance.settings import Settings
-from ops.derived import Cell, funnel_tables, xmr_table
-from ops.publish import publish
-from ops.statistics import wilson_interval
+from ops.publication.derived import Cell, funnel_tables, xmr_table
+from ops.publication.publish import publish
+from ops.publication.statistics import wilson_interval
 from tests.helpers.small_warehouse import build_small_warehouse, write_record
 
 pytestmark = pytest.mark.integration

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.settings import Settings
-from ops.release_profiles import Profile, read_profile
-from ops.release_sample import draw_sample
+from ops.release.profiles import Profile, read_profile
+from ops.release.sample import draw_sample
 from tests.helpers.release_models import Person, random_population, release_of, run_models
 from tests.oracle.release import History, class_sizes, read_histories
 

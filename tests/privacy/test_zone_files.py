@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from governance.settings import Settings
-from ops.privacy_check import Lineage, trace_project
-from ops.privacy_project import Project
-from ops.publish import publish
+from ops.privacy.check import Lineage, trace_project
+from ops.privacy.project import Project
+from ops.publication.publish import publish
 from tests.helpers.small_warehouse import build_small_warehouse, write_record
 from tests.privacy.conftest import Manifests
 

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from ops.frozen_cells import Figures, half_year_of
+from ops.publication.frozen_cells import Figures, half_year_of
 from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE, Cell, build_small_warehouse
 from tests.privacy.hard_claims import write_hard_claims
 from tests.privacy.test_published_intervals import COUNTS, PARTS, SENTINEL, build_published

@@ -24,7 +24,7 @@ from governance.audit.log import HEAD_FILE, LOG_FILE, append, audited
 from governance.audit.verify import read_logs, verify_logs
 from governance.errors import AuditError, KeyFileError
 from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings
-from ops import cli
+from ops.cli import main as cli
 
 SNAPSHOT = "20260701T031500Z"
 # What must not get into the log by any field: names, record numbers, addresses, sentences.

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from governance.settings import SETTINGS_FILE
-from ops import cli
+from ops.cli import main as cli
 
 SETTINGS = '[sources.ehr]\nkind = "sqlite"\npath = "gone.sqlite"\n'
 SERVER = '[sources.ehr]\nkind = "postgresql"\ndsn_file = "dsn"\n'

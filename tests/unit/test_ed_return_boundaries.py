@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from ops import generate_unit_tests
-from ops.worked_histories import History, HistoryError, load_histories
+from ops.histories import generate as generate_unit_tests
+from ops.histories.worked import History, HistoryError, load_histories
 from tests.oracle.ed_returns import PERSON_SCHEMA, REGISTRATION_SCHEMA, Answer, answer
 
 HISTORIES = load_histories()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.frozen_cells import FROZEN, OPEN, Figures, Shown, freeze
+from ops.publication.frozen_cells import FROZEN, OPEN, Figures, Shown, freeze
 
 JANUARY, FEBRUARY, HALF = (dt.date(2024, month, 1) for month in (1, 2, 1))
 FIRST, SECOND = dt.datetime(2024, 8, 1), dt.datetime(2025, 2, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from governance.settings import PROJECT_ROOT
-from ops.publish import NETWORK_TABLES
+from ops.publication.publish import NETWORK_TABLES
 
 MODELS = PROJECT_ROOT / "models"
 GATE = MODELS / "published" / "publication_gate.sql"

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ops.release_documents import DICTIONARY, README, TERMS, VIEWS, Release, write_documents
-from ops.release_report import Loss, Risk, risk_report
+from ops.release.documents import DICTIONARY, README, TERMS, VIEWS, Release, write_documents
+from ops.release.report import Loss, Risk, risk_report
 
 RISKS = [
     Risk("two_events", "before", 20_000, 1, 313, 2_007, 1.0, 0.123456),

@@ -12,7 +12,7 @@ import pytest
 from governance.audit.verify import read_logs
 from governance.errors import KeyFileError, PublicationError
 from governance.settings import Settings
-from ops.release_ledger import DIRECTORY, EVERYBODY, KEY, Given, ReleaseLedger, close_release
+from ops.release.ledger import DIRECTORY, EVERYBODY, KEY, Given, ReleaseLedger, close_release
 
 COLUMNS = ("release_patients.sex_code", "release_ed_visits.acuity_code")
 ANNA, BEN, CARA = "a" * 20, "b" * 20, "c" * 20

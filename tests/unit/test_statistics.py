@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops import statistics
-from ops.statistics import (
+from ops.publication import statistics
+from ops.publication.statistics import (
     OUTSIDE_LIMITS,
     RUN_ON_ONE_SIDE,
     TREND,

@@ -29,12 +29,12 @@ from governance.audit.events import about
 from governance.audit.log import Action, audited
 from governance.errors import PublicationError
 from governance.settings import Settings
-from ops.release_documents import REPORT, Release, write_documents
-from ops.release_files import hold, replace_directory, sync_all
-from ops.release_gate import GATE, OpenGate, open_gate, work_directory
-from ops.release_ledger import EVERYBODY, Given, ReleaseLedger, check_recipient, now
-from ops.release_profiles import Profile, check_agreement, read_profile
-from ops.release_report import Loss, Risk, risk_report
+from ops.release.documents import REPORT, Release, write_documents
+from ops.release.files import hold, replace_directory, sync_all
+from ops.release.gate import GATE, OpenGate, open_gate, work_directory
+from ops.release.ledger import EVERYBODY, Given, ReleaseLedger, check_recipient, now
+from ops.release.profiles import Profile, check_agreement, read_profile
+from ops.release.report import Loss, Risk, risk_report
 
 BATCH_ROWS = 122_880
 MANIFEST = "manifest.json"

@@ -9,7 +9,7 @@ Two kinds of file, as the zones demand:
 A DuckDB file that is open for reading cannot be written, and a rename over its path keeps serving
 old data inside a process: every publication is a new file, and ``current.duckdb`` is a link that
 one rename switches. All files are complete before the first link moves. What was published of a
-closed period stays as it was (``ops/publish_history.py``).
+closed period stays as it was (``ops/publication/history.py``).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from governance.files import sync
 from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import BuildRecord, read_record
-from ops.derived import Cell, funnel_tables, own_funnel_table, xmr_table
 from ops.encryption import attach_warehouse
-from ops.publish_history import (
+from ops.publication.derived import Cell, funnel_tables, own_funnel_table, xmr_table
+from ops.publication.history import (
     FRESH,
     HALF_YEARLY,
     HISTORY,

@@ -21,7 +21,7 @@ from extract.lake import snapshot_directory
 from governance.errors import PublicationError
 from governance.key_files import KEY_BYTES, read_key, write_key
 from governance.settings import Settings
-from ops.release_profiles import Profile
+from ops.release.profiles import Profile
 
 ACCOUNT = ".account"
 KEY_FILE = "sample.key"

@@ -10,8 +10,8 @@ import click
 from governance.audit.events import ERASURE_REASONS
 from governance.errors import ErasureError
 from governance.settings import Settings
-from ops.cli_zones import demo_option
-from ops.cli_zones import opened_settings as load_settings
+from ops.cli.zones import demo_option
+from ops.cli.zones import opened_settings as load_settings
 
 # A token and a line end; whatever is longer is another file.
 _MOST_READ = 64
@@ -111,7 +111,7 @@ def _build_and_publish(settings: Settings, *, wanted: bool) -> None:
         click.echo("Nothing is published now: run `scutari build` and `scutari publish`.")
         return
     from ops.build import run_build  # noqa: PLC0415
-    from ops.publish import publish  # noqa: PLC0415
+    from ops.publication.publish import publish  # noqa: PLC0415
 
     click.echo(str(run_build(settings)))
     click.echo(str(publish(settings)))

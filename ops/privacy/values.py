@@ -13,9 +13,9 @@ from functools import cache
 import sqlglot
 from sqlglot import exp
 
-from ops.privacy_flow import INFLUENCE, VALUE, Flow, Relation, Trace, merged, united
-from ops.privacy_rules import LOWERINGS, MARKER, WRITES
-from ops.privacy_scope import CannotFollow, Scope
+from ops.privacy.flow import INFLUENCE, VALUE, Flow, Relation, Trace, merged, united
+from ops.privacy.rules import LOWERINGS, MARKER, WRITES
+from ops.privacy.scope import CannotFollow, Scope
 
 # Functions that sqlglot has no class for, of which we know that they read their arguments only.
 _KNOWN_FUNCTIONS = frozenset({"epoch_us", "to_months"})

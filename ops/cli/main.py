@@ -23,13 +23,13 @@ import click
 from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home
 from governance.settings import load_settings as read_settings
-from ops.cli_broker import add_broker
-from ops.cli_erase import register as register_erasure
-from ops.cli_ledger import add_ledger
-from ops.cli_match import match
-from ops.cli_zones import add_zones, demo_option
-from ops.cli_zones import opened_settings as load_settings
-from ops.publish_history import forget_publications
+from ops.cli.broker import add_broker
+from ops.cli.erase import register as register_erasure
+from ops.cli.ledger import add_ledger
+from ops.cli.match import match
+from ops.cli.zones import add_zones, demo_option
+from ops.cli.zones import opened_settings as load_settings
+from ops.publication.history import forget_publications
 from ops.serve import DEFAULT_PORT, serve
 
 
@@ -252,7 +252,7 @@ def release(
     home: Path | None, name: str, profile: str, agreement: str | None, recipient: str
 ) -> None:
     """Write the research files of a release, whole or not at all."""
-    from ops.release import write_release  # noqa: PLC0415
+    from ops.release.write import write_release  # noqa: PLC0415
 
     settings = load_settings(home)
     with _stage(f"Release {name}") as outcome:
@@ -342,7 +342,7 @@ def privacy() -> None:
 @click.option("--write-docs", is_flag=True, help="Write docs/privacy_columns.md as well.")
 def check(write_docs: bool) -> None:
     """Follow every column that leaves the warehouse to its sources, and judge what arrives."""
-    from ops.privacy_page import check_privacy  # noqa: PLC0415
+    from ops.privacy.page import check_privacy  # noqa: PLC0415
 
     with _stage("Lineage of the operational, published and release columns") as outcome:
         outcome.append(check_privacy(write_docs=write_docs))
@@ -374,15 +374,15 @@ def _build(settings: Settings) -> str:
 
 
 def _publish(settings: Settings, *, is_history_lost: bool = False) -> str:
-    from ops.publish import publish as publish_build  # noqa: PLC0415
+    from ops.publication.publish import publish as publish_build  # noqa: PLC0415
 
     return str(publish_build(settings, is_history_lost=is_history_lost))
 
 
 def _release_of_demo(settings: Settings) -> str:
     """Write the open release of a synthetic network, in place of one that an earlier demo wrote."""
-    from ops.release import EmptyReleaseError, write_release  # noqa: PLC0415
-    from ops.release_ledger import ReleaseLedger, close_release  # noqa: PLC0415
+    from ops.release.ledger import ReleaseLedger, close_release  # noqa: PLC0415
+    from ops.release.write import EmptyReleaseError, write_release  # noqa: PLC0415
 
     for entry in ReleaseLedger(settings).entries:
         if not entry.closed_reason:
@@ -396,7 +396,3 @@ def _release_of_demo(settings: Settings) -> str:
 
 def _serve(settings: Settings, port: int) -> None:
     sys.exit(serve(settings, port, announce=click.echo))
-
-
-if __name__ == "__main__":
-    main()

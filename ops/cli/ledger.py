@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from ops.cli_zones import opened_settings
-from ops.release_files import hold
-from ops.release_ledger import CLOSED_REASONS, ReleaseLedger, close_release
+from ops.cli.zones import opened_settings
+from ops.release.files import hold
+from ops.release.ledger import CLOSED_REASONS, ReleaseLedger, close_release
 
 
 def add_ledger(main: click.Group, home_option: Callable[..., Any]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ops.worked_histories import SEEDS, History, Visit, read_rows
+from ops.histories.worked import SEEDS, History, Visit, read_rows
 
 INTRODUCTION = """\
 # ED return visits: definitions
 
-This page is written by `python -m ops.generate_unit_tests` from the seeds of `seeds/ed_returns` and
+This page is written by `python -m ops.histories.generate` from the seeds of `seeds/ed_returns` and
 the worked histories of `tests/histories`. The same histories are the unit tests of the models: what
 stands here is what is computed.
 

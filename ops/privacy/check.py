@@ -1,7 +1,7 @@
 """Which source columns reach which column of a zone, and whether they may.
 
 The tables of a zone are those that its files hold, made by the queries that write the files:
-operational and published files by `ops.publish`, release files by `ops.release`.
+operational and published files by `ops.publication.publish`, release files by `ops.release.write`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ops.derived import FUNNEL_SCHEMA, LIMITS_SCHEMA, XMR_SCHEMA
-from ops.privacy_flow import (
+from ops.privacy.flow import (
     INFLUENCE,
     Fact,
     Facts,
@@ -21,11 +20,13 @@ from ops.privacy_flow import (
     merged,
     source_relation,
 )
-from ops.privacy_lineage import follow
-from ops.privacy_project import Model, Project
-from ops.privacy_rules import ZONES
-from ops.privacy_scope import CannotFollow
-from ops.publish import (
+from ops.privacy.lineage import follow
+from ops.privacy.project import Model, Project
+from ops.privacy.rules import ZONES
+from ops.privacy.scope import CannotFollow
+from ops.publication.derived import FUNNEL_SCHEMA, LIMITS_SCHEMA, XMR_SCHEMA
+from ops.publication.history import HALF_YEARLY
+from ops.publication.publish import (
     DERIVED_TABLES,
     NETWORK_TABLES,
     OWN_TABLES,
@@ -33,9 +34,8 @@ from ops.publish import (
     cells_query,
     network_query,
 )
-from ops.publish_history import HALF_YEARLY
-from ops.release import released_query
-from ops.release_gate import GATE as RELEASE_GATE
+from ops.release.gate import GATE as RELEASE_GATE
+from ops.release.write import released_query
 
 PUBLISHED_SCHEMA = "published"
 RELEASE_SCHEMA = "research"

@@ -22,12 +22,12 @@ from sqlglot.errors import SqlglotError
 
 from governance.errors import PrivacyError
 from governance.settings import PROJECT_ROOT
-from ops.privacy_rules import LOWERINGS, MARKER, MARKING_MACRO, VARIABLE
+from ops.privacy.rules import LOWERINGS, MARKER, MARKING_MACRO, VARIABLE
 
 # What dbt runs beside the models: neither writes a value anywhere.
 _KNOWN_OPERATIONS = frozenset({"{{ lint_cohorts() }}", "{{ register_sources() }}"})
 DEFAULT_PROFILE = "open"
-# What the release account draws and puts beside the models (ops/release_sample.py).
+# What the release account draws and puts beside the models (ops/release/sample.py).
 SAMPLE = ("release_account", "sampled_persons")
 SAMPLE_CLASSES = {"person_key": "person_key", "shift_days": "administrative"}
 _BUILD_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
@@ -101,7 +101,7 @@ def read_project(root: Path, plain: dict[str, Any], marked: dict[str, Any]) -> P
             if node["raw_code"].strip() not in _KNOWN_OPERATIONS:
                 project.faults.append(
                     f"dbt_project.yml runs {node['raw_code'].strip()}, which the lineage check "
-                    "does not know: take it out, or name it in ops/privacy_project.py once it is "
+                    "does not know: take it out, or name it in ops/privacy/project.py once it is "
                     "clear that it writes no values."
                 )
     return project
@@ -182,13 +182,13 @@ def _macro_faults(manifest: dict[str, Any]) -> list[str]:
     }
     faults = [
         f"The macro {name} ({path}) marks its result as lowered and is not declared: say in "
-        "ops/privacy_rules.py which class it lowers to which."
+        "ops/privacy/rules.py which class it lowers to which."
         for name, path in sorted(callers.items())
         if name not in LOWERINGS
     ]
     faults += [
         f"The macro {name} is declared to lower a class and marks nothing: call `lowered` in it, "
-        "or take it out of ops/privacy_rules.py."
+        "or take it out of ops/privacy/rules.py."
         for name in sorted(set(LOWERINGS) - set(callers))
     ]
     faults += [

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from governance.audit.events import MATCH_REASONS
-from ops.cli_zones import demo_option
-from ops.cli_zones import opened_settings as load_settings
+from ops.cli.zones import demo_option
+from ops.cli.zones import opened_settings as load_settings
 
 
 def _home(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +39,7 @@ def match() -> None:
 @_REASON
 def merge(home: Path | None, token: str, other_token: str, reason: str) -> None:
     """Record that two registrations are one person, from the next snapshot on."""
-    from ops.match import decide  # noqa: PLC0415
+    from ops.matching.decisions import decide  # noqa: PLC0415
 
     click.echo(decide(load_settings(home), "merge", (token, other_token), reason))
 
@@ -51,7 +51,7 @@ def merge(home: Path | None, token: str, other_token: str, reason: str) -> None:
 @_REASON
 def unmerge(home: Path | None, token: str, other_token: str, reason: str) -> None:
     """Record that two registrations are two persons, from the next snapshot on."""
-    from ops.match import decide  # noqa: PLC0415
+    from ops.matching.decisions import decide  # noqa: PLC0415
 
     click.echo(decide(load_settings(home), "unmerge", (token, other_token), reason))
 
@@ -62,7 +62,7 @@ def unmerge(home: Path | None, token: str, other_token: str, reason: str) -> Non
 @_REASON
 def undo(home: Path | None, number: int, reason: str) -> None:
     """Take the decision NUMBER back, from the next snapshot on."""
-    from ops.match import undo as take_back  # noqa: PLC0415
+    from ops.matching.decisions import undo as take_back  # noqa: PLC0415
 
     click.echo(take_back(load_settings(home), number, reason))
 
@@ -71,7 +71,7 @@ def undo(home: Path | None, number: int, reason: str) -> None:
 @_home
 def list_(home: Path | None) -> None:
     """Print every decision, oldest first."""
-    from ops.match import list_decisions  # noqa: PLC0415
+    from ops.matching.decisions import list_decisions  # noqa: PLC0415
 
     for line in list_decisions(load_settings(home)) or ["no decision yet"]:
         click.echo(line)
@@ -81,7 +81,7 @@ def list_(home: Path | None) -> None:
 @_home
 def report(home: Path | None) -> None:
     """Print counts of the current snapshot's matching; no registration and no person."""
-    from ops.match_report import match_report  # noqa: PLC0415
+    from ops.matching.report import match_report  # noqa: PLC0415
 
     for line in match_report(load_settings(home)):
         click.echo(line)

@@ -12,9 +12,9 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from ops.privacy_flow import Flow, Relation, merged, united
-from ops.privacy_scope import CannotFollow, Scope, Source
-from ops.privacy_values import Values, shown
+from ops.privacy.flow import Flow, Relation, merged, united
+from ops.privacy.scope import CannotFollow, Scope, Source
+from ops.privacy.values import Values, shown
 
 Relations = Callable[[str, str], Relation]
 

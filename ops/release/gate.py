@@ -19,8 +19,8 @@ from typing import Any
 
 from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
-from ops.release_profiles import Profile
-from ops.release_sample import draw_sample, known_persons, write_sample
+from ops.release.profiles import Profile
+from ops.release.sample import draw_sample, known_persons, write_sample
 from ops.warehouse import current_snapshot
 
 GATE = "release_gate"

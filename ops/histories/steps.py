@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from ops.worked_histories import SEEDS, History, Visit, read_rows
+from ops.histories.worked import SEEDS, History, Visit, read_rows
 
 HEADLINE = "ed_return_72h_admitted"
 ONE_HOUR = 3600

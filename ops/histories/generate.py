@@ -1,6 +1,6 @@
 """Turn the worked histories of ED returns into dbt unit tests and the page of definitions.
 
-`python -m ops.generate_unit_tests` writes them; with `--check` it only says whether the committed
+`python -m ops.histories.generate` writes them; with `--check` it only says whether the committed
 files are what the histories give.
 """
 
@@ -15,15 +15,15 @@ from pathlib import Path
 import click
 
 from governance.settings import PROJECT_ROOT
-from ops.definitions_page import definitions_page
-from ops.unit_test_steps import Row, UnitTest, Value, unit_tests
-from ops.worked_histories import load_histories
+from ops.histories.definitions_page import definitions_page
+from ops.histories.steps import Row, UnitTest, Value, unit_tests
+from ops.histories.worked import load_histories
 
 UNIT_TESTS = PROJECT_ROOT / "models" / "unit_tests" / "ed_returns"
 DEFINITIONS = PROJECT_ROOT / "docs" / "definitions" / "ed_returns.md"
 MAXIMUM_LINES = 300
 HEADER = [
-    "# Written by `python -m ops.generate_unit_tests` from tests/histories: change those.",
+    "# Written by `python -m ops.histories.generate` from tests/histories: change those.",
     "# The digits of a visit, a person or a hospital are the number of its history.",
     "version: 2",
     "unit_tests:",
@@ -44,7 +44,7 @@ def main(check: bool) -> None:
     names = ", ".join(str(path.relative_to(PROJECT_ROOT)) for path in stale)
     if check and stale:
         raise click.ClickException(
-            f"{names}: not what tests/histories gives: run `python -m ops.generate_unit_tests`."
+            f"{names}: not what tests/histories gives: run `python -m ops.histories.generate`."
         )
     for path in stale:
         if path in wanted:

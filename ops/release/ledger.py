@@ -28,7 +28,7 @@ from governance.errors import PublicationError
 from governance.files import sync, write_whole
 from governance.key_files import KEY_BYTES, read_key, write_key
 from governance.settings import Settings
-from ops.release_files import hold
+from ops.release.files import hold
 
 DIRECTORY = ".ledger"
 LEDGER = "ledger.json"

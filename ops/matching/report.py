@@ -14,7 +14,7 @@ from extract.lake import current_directory
 from extract.zones import locked
 from governance.errors import MatchError
 from governance.settings import Settings
-from ops.match import crosswalk, opened
+from ops.matching.decisions import crosswalk, opened
 
 SMALLEST_SHOWN = 11
 

@@ -8,10 +8,10 @@ import yaml
 
 from governance.errors import PrivacyError
 from governance.settings import PROJECT_ROOT
-from ops.privacy_check import Lineage, ZoneTable, trace_project
-from ops.privacy_flow import Fact, Facts
-from ops.privacy_project import DEFAULT_PROFILE, load_project
-from ops.privacy_rules import LOWERINGS, ZONES
+from ops.privacy.check import Lineage, ZoneTable, trace_project
+from ops.privacy.flow import Fact, Facts
+from ops.privacy.project import DEFAULT_PROFILE, load_project
+from ops.privacy.rules import LOWERINGS, ZONES
 
 PAGE = PROJECT_ROOT / "docs" / "privacy_columns.md"
 

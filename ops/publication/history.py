@@ -23,7 +23,7 @@ from extract.lake import sha256_of
 from governance.audit.verify import read_own_log
 from governance.errors import PublicationError
 from governance.settings import Settings
-from ops.frozen_cells import FROZEN, OPEN, Figures, freeze, latest_closed
+from ops.publication.frozen_cells import FROZEN, OPEN, Figures, freeze, latest_closed
 
 # Where a new build's tables wait in memory until they are merged: of what is not shown nothing may
 # lie in the free blocks of a published file.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ops.statistics import (
+from ops.publication.statistics import (
     Z_95,
     Z_998,
     FunnelFit,

@@ -14,7 +14,7 @@ import click
 from extract.broker.papers import APPROVING_ROLES, read_request, write_approval, write_request
 from governance.audit.events import PURPOSES, REASONS
 from governance.errors import BrokerError
-from ops.cli_zones import opened_settings
+from ops.cli.zones import opened_settings
 
 
 def add_broker(vault: click.Group, home_option: Callable[..., Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ops.privacy_flow import Facts, Flow, Relation, merged
+from ops.privacy.flow import Facts, Flow, Relation, merged
 
 
 class CannotFollow(Exception):

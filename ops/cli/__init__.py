@@ -1,0 +1,1 @@
+"""The ``scutari`` command line, one module for each family of commands."""

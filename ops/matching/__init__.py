@@ -1,0 +1,1 @@
+"""Who is one person: decisions by hand, and how well matching does."""

@@ -10,6 +10,11 @@ import pytest
 from tests.helpers import postgres
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _parsed(parsed_project: None) -> None:
+    """Every dbt run starts from the project as parsed once."""
+
+
 @pytest.fixture(scope="session")
 def pg_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Data directory of a PostgreSQL server that listens on a socket in it only."""

@@ -13,6 +13,11 @@ from tests.privacy.worlds import Worlds, make_worlds
 Manifests = tuple[dict[str, Any], dict[str, Any]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _parsed(parsed_project: None) -> None:
+    """Every dbt run starts from the project as parsed once."""
+
+
 @pytest.fixture(scope="session")
 def manifests() -> Manifests:
     """What dbt makes of the models, without and with markers. Not to be changed."""

@@ -6,10 +6,13 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from extract import snapshot
+from extract.reference import reference_table
 from governance.settings import Settings, load_settings
 from tests.helpers import pipeline
 from tests.helpers.dbt import parse_project
@@ -51,6 +54,14 @@ def _make_demo(home: Path) -> None:
 
     plant_network(home, visits=DEMO_VISITS, progress=lambda _: None)
     pipeline.run_pipeline(load_settings(home))
+
+
+@pytest.fixture(scope="session")
+def code_lists() -> Iterator[None]:
+    """Reading ICD-10-CM takes longer than a whole snapshot of a few rows: read it once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "reference_table_apart", cache(reference_table))
+        yield
 
 
 def _made_once(

@@ -14,8 +14,8 @@ Manifests = tuple[dict[str, Any], dict[str, Any]]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _parsed(parsed_project: None) -> None:
-    """Every dbt run starts from the project as parsed once."""
+def _read_once(parsed_project: None, code_lists: None) -> None:
+    """The project's files and the code lists are read once a session."""
 
 
 @pytest.fixture(scope="session")

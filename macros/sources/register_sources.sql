@@ -35,8 +35,6 @@
     {%- set found = adapter.dispatch("snapshot_ids_in")(lake ~ "/" ~ asked) -%}
     {%- if found | length == 1 and asked in ("current", found[0]) -%}
         {%- do return(found[0]) -%}
-    {%- elif var("allow_empty_lake", false) -%}
-        {%- do return("no_snapshot") -%}
     {%- elif asked == "current" -%}
         {%- do exceptions.raise_compiler_error(
             "There is no snapshot in " ~ lake ~ ": run `scutari snapshot` (or `make demo`) first."

@@ -24,6 +24,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from tests.helpers.dbt import run_dbt
+from tests.helpers.small_snapshot import write_empty_snapshot
 from tests.helpers.small_warehouse import (
     ANY_RETURN,
     HEADLINE,
@@ -66,7 +67,8 @@ def build_published(home: Path) -> None:
     (home / "restricted" / "spill").mkdir(parents=True)
     selected = ["ed_return_measures", "ed_diagnosis_groups"]
     selected += ["path:models/intermediate/publication", "path:models/published"]
-    arguments = ["build", "--select", *selected, "--vars", '{"allow_empty_lake": true}']
+    write_empty_snapshot(home, "s1")
+    arguments = ["build", "--select", *selected]
     arguments += ["--exclude", "test_type:unit", "test_type:singular"]
     done = run_dbt(home, home / "target", *arguments)
     assert done.exit_code == 0, done.output[-3000:]

@@ -133,8 +133,9 @@ def token_order(tokens: pa.Array) -> npt.NDArray[np.intp]:
     Args:
         tokens: shape (n,), strings.
     """
-    if not tokens.null_count and pc.all(pc.equal(pc.binary_length(tokens), TOKEN_LENGTH)).as_py():
-        begin = tokens.offset * TOKEN_LENGTH
+    lengths = pc.equal(pc.binary_length(tokens), TOKEN_LENGTH)
+    if len(tokens) and not tokens.null_count and pc.all(lengths).as_py():
+        begin = int(np.frombuffer(tokens.buffers()[1], dtype=np.int32)[tokens.offset])
         text = memoryview(tokens.buffers()[2])[begin : begin + len(tokens) * TOKEN_LENGTH]
         try:
             raw = np.frombuffer(binascii.unhexlify(text), dtype=np.uint8)

@@ -197,6 +197,11 @@ class Settings:
         return self.home / "broker"
 
     @property
+    def tombstones(self) -> Path:
+        """Who must not come back; outside every zone that a restore brings back."""
+        return self.home / "tombstones"
+
+    @property
     def audit(self) -> Path:
         """The audit log, one directory for each account that acts."""
         return self.home / "audit"

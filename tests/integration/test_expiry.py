@@ -214,7 +214,11 @@ def test_each_snapshot_is_judged_by_its_own_dates(settings: Settings) -> None:
     path = "ehr/ed_visit_diagnoses/2024-03.parquet"
     # One file in all of them: what goes from it is not the same in all.
     assert (settings.lake / old / path).samefile(settings.lake / new / path)
-    retain(settings, NOW)
+    visits = {"ehr.ed_visits": TableRetention(84)}
+    retain(replace(settings, retention=RetentionSettings(tables=visits)), NOW)
+    # Now nothing is old in the newest but a row in quarantine, which a diagnosis refers to.
+    assert counts(settings)["ehr.ed_visits"] == (4, 3, 0, 1)
+    assert counts(settings)["ehr.ed_visit_diagnoses"] == (5, 2, 2, 1)
     hers = tokens(settings, "ehr.ed_visits", LATE)
     for name, is_kept in ((old, False), (new, True)):
         assert (hers <= keys_in(settings, "ehr.ed_visits", name)) == is_kept

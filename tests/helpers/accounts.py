@@ -41,6 +41,7 @@ PRELOADED = (
     "encodings.idna",
     "extract.broker.lookup",
     "extract.erasure.erase",
+    "extract.retention",
     "extract.snapshot",
     "extract.sources.sqlite",
     "extract.status",

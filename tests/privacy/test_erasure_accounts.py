@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 
 from extract.identity.vault import CROSSWALK
-from governance.settings import load_settings
+from governance.settings import SETTINGS_FILE, load_settings
 from tests.helpers.accounts import ACCOUNTS, Done, Stage, why_not
 from tests.helpers.small_warehouse import build_small_warehouse
 from tests.helpers.small_zones import H1_PATIENT, H1_VISIT, MRN, NAME, NUMBER, zoned_home
@@ -42,6 +42,7 @@ OWNERS = {
 }
 # Whoever else may read a zone, to whom every file in it must be open, and nobody else.
 GROUPS = {"lake": A.lake_readers, "tombstones": A.lake_readers, "vault": A.broker}
+CLOSED = ("restricted", "release", "warehouse")
 AS_READER = """
 from extract.erasure.state import last_head
 from governance.settings import load_settings
@@ -132,6 +133,14 @@ def assert_gone(home: Path, token: str) -> None:
 
 
 def assert_as_their_accounts_would_leave_it(stage: Stage) -> None:
+    assert_zones_are_as_wanted(stage)
+    for reader in (A.builder, A.release, A.broker):
+        done = stage.python(reader, AS_READER)
+        assert done.code == 0, done.err
+        assert len(done.out.split()) == 2  # a snapshot, and the tombstone that it has to name
+
+
+def assert_zones_are_as_wanted(stage: Stage) -> None:
     home = stage.home
     for zone, account in OWNERS.items():
         for path in (home / zone).rglob("*"):
@@ -140,16 +149,12 @@ def assert_as_their_accounts_would_leave_it(stage: Stage) -> None:
             if path.is_symlink():
                 continue
             # Of a zone without other readers the directory itself is closed.
-            assert not information.st_mode & stat.S_IRWXO or zone in ("restricted", "release"), path
+            assert not information.st_mode & stat.S_IRWXO or zone in CLOSED, path
             if zone in GROUPS and path.suffix != ".key" and not path.name.endswith(".lock"):
                 closed = zone == "vault" and path.relative_to(home / zone).parts[0] != "versions"
                 assert closed or path.group() == GROUPS[zone], path
                 assert closed or information.st_mode & stat.S_IRGRP, path
     assert stage.scutari("root", "zones", "--check").code == 0
-    for reader in (A.builder, A.release, A.broker):
-        done = stage.python(reader, AS_READER)
-        assert done.code == 0, done.err
-        assert len(done.out.split()) == 2  # a snapshot, and the tombstone that it has to name
 
 
 def test_a_person_is_erased_from_the_zones_of_all_accounts(stage: Stage) -> None:
@@ -199,6 +204,24 @@ def test_an_erasure_that_was_killed_is_finished_and_leaves_no_file_to_root(stage
     assert_gone(stage.home, token)
     assert_as_their_accounts_would_leave_it(stage)
     assert stage.scutari(A.extractor, "snapshot").code == 0
+
+
+def test_rows_that_expire_leave_every_file_to_its_account(stage: Stage) -> None:
+    settings = stage.home / SETTINGS_FILE
+    words = '[retention.tables]\n"ehr.ed_visits" = {months = 1}\n'
+    settings.write_text(f"{settings.read_text()}\n{words}")
+    assert stage.scutari(A.builder, "retain").code == 1
+    done = stage.scutari(A.extractor, "retain")
+    assert (done.code, "2 snapshots lose rows" in done.out) == (0, True), done.err
+    for path in stage.home.rglob("*"):
+        if path.is_file() and "sources" not in path.parts:
+            assert str(H1_VISIT).encode() not in path.read_bytes(), path
+    assert_zones_are_as_wanted(stage)
+    for reader in (A.builder, A.release, A.broker):
+        done = stage.python(reader, AS_READER)
+        assert done.code == 0, done.err
+    assert stage.scutari(A.extractor, "snapshot").code == 0
+    assert_zones_are_as_wanted(stage)
 
 
 PLANTS = {

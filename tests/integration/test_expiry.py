@@ -153,6 +153,7 @@ def test_retention_takes_it_out_of_every_snapshot(settings: Settings) -> None:
     assert done.amended == tuple(snapshot_ids(settings.lake))
     assert done.rows == {name: gone for name, (*_, gone) in sorted(COUNTS.items()) if gone}
     assert_gone(settings)
+    assert "; amended by retention, last at " in str(verify_snapshot(settings))
     first, second = snapshot_ids(settings.lake)
     for name in (first, second):
         assert counts(settings, name) == COUNTS
@@ -281,6 +282,7 @@ def test_who_is_erased_is_counted_as_erased_and_stays_away(settings: Settings) -
         retain(settings, NOW)
     tombstones.end(settings)
     assert counts(settings)["ehr.ed_visits"] == (4, 1, 0, 2)
+    assert "; amended by an erasure and retention, last at " in str(verify_snapshot(settings))
     night(settings, full=True)
     # All of her visits are hers, however old: three erased, and none expired.
     assert counts(settings)["ehr.ed_visits"] == (4, 1, 0, 0)

@@ -113,7 +113,7 @@ def refuse_what_is_found(profile: Profile, attacked: Attacked) -> None:
     worst = max((one.possible_share for one in joined), default=0.0)
     if worst > profile.largest_linked_share:
         raise PublicationError(
-            f"Joined with an earlier release by its contents, the release links more of its persons "
+            "Joined with an earlier release by its contents, the release links more of its persons "
             f"than the profile {profile.name} allows ({profile.largest_linked_share:.1%}), and the "
             "links may be right. Nothing was written: give one of them to each, or close the "
             "earlier once it is returned or destroyed (`scutari ledger show`)."
@@ -121,8 +121,8 @@ def refuse_what_is_found(profile: Profile, attacked: Attacked) -> None:
     if attacked.match.recall > profile.largest_matched_share:
         raise PublicationError(
             "Somebody who knows most of what the warehouse knows finds more persons in the release "
-            f"than the profile {profile.name} allows ({profile.largest_matched_share:.1%}). Nothing "
-            "was written: show less in its levels in dbt_project.yml."
+            f"than the profile {profile.name} allows ({profile.largest_matched_share:.1%}). "
+            "Nothing was written: show less in its levels in dbt_project.yml."
         )
 
 
@@ -150,8 +150,8 @@ def _matched(settings: Settings, attempt: Attempt, crosswalk: pa.Table) -> Match
         attempt.directory,
         truth,
         ids.rename_columns(["person", "released"]),
-        seed_of_noise(settings),
-        attempt.spill,
+        seed=seed_of_noise(settings),
+        spill=attempt.spill,
     )
 
 

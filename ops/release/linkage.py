@@ -15,7 +15,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-TABLES = {"patients": "release_patients", "visits": "release_ed_visits", "codes": "release_diagnoses"}
+TABLES = {
+    "patients": "release_patients",
+    "visits": "release_ed_visits",
+    "codes": "release_diagnoses",
+}
 # Of the tables above, the columns that every level shows alike: no luck with levels is needed.
 _UNCHANGED = frozenset({"sex_code", "age_band", "visit_year", "interval_band", "days_between"})
 _DAY, _BETWEEN = "arrived_on", "days_between"
@@ -32,7 +36,7 @@ class Linkage:
         common_count: of these, persons who stand in the earlier one, too.
         linked_count: persons of the new release with exactly one partner, who has no other.
         possible_count: of these, those who stand in both. A link of somebody else is wrong, and
-            whether one of these is right nobody knows: ids are forgotten. So many are right at most.
+            whether one of these is right nobody knows: ids are forgotten. So many at most.
         guessed_count: of those who stand in both, how many are expected to be found, at most, by
             choosing one at random of all who show the same.
     """
@@ -161,7 +165,9 @@ def _shown(name: str, used: dict[str, list[str]]) -> str:
             from {name}_visits left join codes using (visit_key)
             group by person_key
         )
-        select person_key as person, {_text(used["patients"])} || '#' || coalesce(history, '') as shown
+        select
+            person_key as person,
+            {_text(used["patients"])} || '#' || coalesce(history, '') as shown
         from {name}_patients left join histories using (person_key)
     """
 

@@ -1,9 +1,9 @@
-"""Somebody knows about as much as the warehouse does, with noise, and looks for persons in a release.
+"""Somebody knows nearly what the warehouse knows, with noise, and looks for persons in a release.
 
 The attack of Narayanan and Shmatikov (2008, "Robust de-anonymization of large sparse datasets"):
-every released record is scored by what it has in common with what is known of a person; a rare thing
-in common counts more than a usual one. The best record is named where it stands out from the second
-best by so many standard deviations of all scores; else the attacker has only a guess among the best.
+every released record is scored by what it has in common with what is known of a person; a rare
+thing in common counts more than a usual one. The best record is named where it stands out from the
+second best by so many standard deviations of all scores; else there is only a guess among the best.
 Written from the files and their dictionary, as the attacker would write it: no model is used.
 """
 
@@ -23,7 +23,7 @@ from ops.release.linkage import attacker, columns, read_release
 ECCENTRICITY = 1.5
 TARGETS = 1000
 # Pairs of a person and a record that are looked at: more records, fewer persons.
-_LARGEST_PAIRS = 4_000_000
+_LARGEST_PAIRS = 10_000_000
 _FEWEST_TARGETS = 50
 _PERSON_COLUMNS = ("zip3", "visit_year")
 _VISIT_COLUMNS = (
@@ -69,6 +69,135 @@ _OUTCOME = """
     end
 """
 _TIE = 1e-9
+
+# What is known of each person, in the words of the files; each fact with what it would tell.
+_KNOWLEDGE = f"""
+    create or replace table knowledge as
+    with read as (
+        select person, known, 'peer_group_code' as kind, '' as part, peer_group_code as value
+        from known
+        union all select person, known, 'acuity_code', '', acuity_code from known
+        union all select person, known, 'arrival_mode_code', '', {_ARRIVAL_MODE} from known
+        union all select person, known, 'disposition_code', '', {_OUTCOME} from known
+        union all
+        select person, known, 'disposition_code', '', 'home_or_other' from known
+        where {_OUTCOME} <> 'hospital'
+        union all select person, known, 'length_of_stay_band', '', {_LENGTH} from known
+        union all
+        select distinct person, known, 'interval_band', '', {_INTERVAL.format("between + off")}
+        from known, range(-2 * {{off}}, 2 * {{off}} + 1) as offs(off)
+        where between + off >= 0
+        union all
+        select person, known, 'days_between', '', cast(between + off as varchar)
+        from known, range(-2 * {{off}}, 2 * {{off}} + 1) as offs(off)
+        union all
+        select person, known, 'arrived_on', '', cast(day + cast(off as int) as varchar)
+        from known, range(-{{off}}, {{off}} + 1) as offs(off)
+        union all
+        select distinct person, known, 'ccsr', ccsr_code, ccsr_code
+        from known inner join known_codes using (stay)
+        union all
+        select distinct person, known, 'chapter', chapter_code, chapter_code
+        from known inner join known_codes using (stay)
+        union all
+        select person, 0, 'visits', '', cast(
+            least(count(*), (select max(visit_number) from held_visits)) as varchar
+        )
+        from known group by person
+        union all
+        select distinct person, 0, 'visit_year', '', cast(year(first_day) as varchar) from known
+        union all select distinct person, 0, 'zip3', '', left(postal_code, 3) from known
+    ),
+    borne as (
+        select kind, value, count(distinct person_key) as persons_count
+        from facts group by kind, value
+    ),
+    weighed as (
+        select
+            read.*,
+            -log2(least(1, sum(persons_count) over (partition by person, known, kind, part)
+                / (select count(*) from held_patients))) as bits
+        from read inner join borne using (kind, value)
+    )
+    select weighed.*, blocks.sex_code, blocks.age_band
+    from weighed inner join (select distinct person, sex_code, age_band from known) as blocks
+        using (person)
+"""
+# Every record of the same sex and age band scored, who stands out named, and looked at who it is.
+_JUDGED = f"""
+    with records as (
+        select record_key, sex_code, age_band, count(*) as persons_count
+        from members group by record_key, sex_code, age_band
+    ),
+    blocks as (
+        select sex_code, age_band, sum(persons_count) as block_count
+        from records group by sex_code, age_band
+    ),
+    hits as (
+        select person, known, record_key, visit, sum(bits) as bits
+        from knowledge
+        inner join records using (sex_code, age_band)
+        inner join facts
+            on facts.person_key = records.record_key
+            and facts.kind = knowledge.kind and facts.value = knowledge.value
+        group by person, known, record_key, visit
+    ),
+    best_visits as (
+        select person, known, record_key, max(bits) as bits
+        from hits group by person, known, record_key
+    ),
+    scores as (
+        select person, record_key, sum(bits) as score
+        from best_visits group by person, record_key
+    ),
+    placed as (
+        select
+            scores.*,
+            records.persons_count,
+            blocks.block_count,
+            max(score) over (partition by person) as best,
+            row_number() over (partition by person order by score desc, record_key) as place
+        from scores
+        inner join records using (record_key)
+        inner join blocks using (sex_code, age_band)
+    ),
+    judged as (
+        select
+            person,
+            max(best) as best,
+            coalesce(max(score) filter (where place = 2), 0) as second,
+            sum(persons_count) filter (where score >= best - {_TIE}) as top_count,
+            min(record_key) filter (where place = 1) as top_key,
+            sum(score * persons_count) / max(block_count) as mean,
+            sum(score * score * persons_count) / max(block_count) as mean_square
+        from placed group by person
+    ),
+    named as (
+        select
+            *,
+            top_count = 1 and best - second
+            >= {ECCENTRICITY} * sqrt(greatest(mean_square - mean * mean, 0)) as is_named
+        from judged
+    ),
+    guessed as (
+        select 1.0::double / named.top_count as chance
+        from named
+        inner join ids using (person)
+        inner join members on ids.released = members.person_key
+        inner join scores
+            on scores.person = named.person and scores.record_key = members.record_key
+        where scores.score >= named.best - {_TIE}
+    )
+    select
+        (select count(*) from known_persons),
+        (select count(*) from ids),
+        (select count(*) from named where is_named),
+        (
+            select count(*) from named inner join ids using (person)
+            where is_named and top_key = released
+        ),
+        (select coalesce(sum(chance), 0) from guessed)
+"""
 
 
 @dataclass(frozen=True)
@@ -149,7 +278,13 @@ def most_targets(directory: Path, spill: Path) -> int:
 
 
 def measure_match(
-    directory: Path, truth: Truth, ids: pa.Table, seed: int, spill: Path, noise: Noise | None = None
+    directory: Path,
+    truth: Truth,
+    ids: pa.Table,
+    *,
+    seed: int,
+    spill: Path,
+    noise: Noise | None = None,
 ) -> Match:
     """Look for persons in a release by nearly all that is true of them.
 
@@ -159,7 +294,7 @@ def measure_match(
     Args:
         directory: the release.
         truth: of the persons who are looked for.
-        ids: person and released, the person's id in the release: to judge the attack, not to make it.
+        ids: person and released, the person's id in the release: to judge by, not to attack with.
         seed: of the noise.
         spill: where to put what does not fit into memory.
         noise: what is wrong with what is known.
@@ -211,12 +346,12 @@ def _donors(count: int, share: float, rng: np.random.Generator) -> pa.Array:
 
 
 def _write_records(connection: duckdb.DuckDBPyConnection, day_column: str) -> None:
-    """What the files say: facts, one by one, and records. Persons who show the same are one record."""
+    """What the files say, fact by fact; persons who show the same are one record."""
     shown = columns(connection, "held_visits")
     used = [name for name in (*_VISIT_COLUMNS, day_column) if name in shown]
     facts = [
-        f"select person_key, visit_number as visit, '{name}' as kind, cast({name} as varchar) as value "
-        f"from held_visits where {name} is not null"
+        f"select person_key, visit_number as visit, '{name}' as kind, "
+        f"cast({name} as varchar) as value from held_visits where {name} is not null"
         for name in used
     ]
     facts += [
@@ -285,139 +420,10 @@ def _write_knowledge(connection: duckdb.DuckDBPyConnection, noise: Noise) -> Non
         {"where year(day) = year(first_day)" if one_year else ""}
         """
     )
-    off = noise.days_off
-    connection.execute(
-        f"""
-        create or replace table knowledge as
-        with read as (
-            select person, known, 'peer_group_code' as kind, '' as part, peer_group_code as value
-            from known
-            union all select person, known, 'acuity_code', '', acuity_code from known
-            union all select person, known, 'arrival_mode_code', '', {_ARRIVAL_MODE} from known
-            union all select person, known, 'disposition_code', '', {_OUTCOME} from known
-            union all
-            select person, known, 'disposition_code', '', 'home_or_other' from known
-            where {_OUTCOME} <> 'hospital'
-            union all select person, known, 'length_of_stay_band', '', {_LENGTH} from known
-            union all
-            select distinct person, known, 'interval_band', '', {_INTERVAL.format("between + off")}
-            from known, range(-2 * {off}, 2 * {off} + 1) as offs(off)
-            where between + off >= 0
-            union all
-            select person, known, 'days_between', '', cast(between + off as varchar)
-            from known, range(-2 * {off}, 2 * {off} + 1) as offs(off)
-            union all
-            select person, known, 'arrived_on', '', cast(day + cast(off as int) as varchar)
-            from known, range(-{off}, {off} + 1) as offs(off)
-            union all
-            select distinct person, known, 'ccsr', ccsr_code, ccsr_code
-            from known inner join known_codes using (stay)
-            union all
-            select distinct person, known, 'chapter', chapter_code, chapter_code
-            from known inner join known_codes using (stay)
-            union all
-            select person, 0, 'visits', '', cast(
-                least(count(*), (select max(visit_number) from held_visits)) as varchar
-            )
-            from known group by person
-            union all
-            select distinct person, 0, 'visit_year', '', cast(year(first_day) as varchar) from known
-            union all select distinct person, 0, 'zip3', '', left(postal_code, 3) from known
-        ),
-        borne as (
-            select kind, value, count(distinct person_key) as persons_count
-            from facts group by kind, value
-        ),
-        weighed as (
-            select
-                read.*,
-                -log2(least(1, sum(persons_count) over (partition by person, known, kind, part)
-                    / (select count(*) from held_patients))) as bits
-            from read inner join borne using (kind, value)
-        )
-        select weighed.*, blocks.sex_code, blocks.age_band
-        from weighed inner join (select distinct person, sex_code, age_band from known) as blocks
-            using (person)
-        """
-    )
+    connection.execute(_KNOWLEDGE.format(off=noise.days_off))
 
 
 def _judged(connection: duckdb.DuckDBPyConnection) -> Match:
     """Score every record of the same sex and age band, name who stands out, and look who it is."""
-    (row,) = connection.execute(
-        f"""
-        with records as (
-            select record_key, sex_code, age_band, count(*) as persons_count
-            from members group by record_key, sex_code, age_band
-        ),
-        blocks as (
-            select sex_code, age_band, sum(persons_count) as block_count
-            from records group by sex_code, age_band
-        ),
-        hits as (
-            select person, known, record_key, visit, sum(bits) as bits
-            from knowledge
-            inner join records using (sex_code, age_band)
-            inner join facts
-                on facts.person_key = records.record_key
-                and facts.kind = knowledge.kind and facts.value = knowledge.value
-            group by person, known, record_key, visit
-        ),
-        best_visits as (
-            select person, known, record_key, max(bits) as bits
-            from hits group by person, known, record_key
-        ),
-        scores as (
-            select person, record_key, sum(bits) as score
-            from best_visits group by person, record_key
-        ),
-        placed as (
-            select
-                scores.*,
-                records.persons_count,
-                blocks.block_count,
-                max(score) over (partition by person) as best,
-                row_number() over (partition by person order by score desc, record_key) as place
-            from scores
-            inner join records using (record_key)
-            inner join blocks using (sex_code, age_band)
-        ),
-        judged as (
-            select
-                person,
-                max(best) as best,
-                coalesce(max(score) filter (where place = 2), 0) as second,
-                sum(persons_count) filter (where score >= best - {_TIE}) as top_count,
-                min(record_key) filter (where place = 1) as top_key,
-                sum(score * persons_count) / max(block_count) as mean,
-                sum(score * score * persons_count) / max(block_count) as mean_square
-            from placed group by person
-        ),
-        named as (
-            select
-                *,
-                top_count = 1 and best - second
-                >= {ECCENTRICITY} * sqrt(greatest(mean_square - mean * mean, 0)) as is_named
-            from judged
-        ),
-        guessed as (
-            select 1.0::double / named.top_count as chance
-            from named
-            inner join ids using (person)
-            inner join members on ids.released = members.person_key
-            inner join scores
-                on scores.person = named.person and scores.record_key = members.record_key
-            where scores.score >= named.best - {_TIE}
-        )
-        select
-            (select count(*) from known_persons),
-            (select count(*) from ids),
-            (select count(*) from named where is_named),
-            (
-                select count(*) from named inner join ids using (person)
-                where is_named and top_key = released
-            ),
-            (select coalesce(sum(chance), 0) from guessed)
-        """
-    ).fetchall()
+    (row,) = connection.execute(_JUDGED).fetchall()
     return Match(int(row[0]), int(row[1]), int(row[2]), int(row[3]), float(row[4]))

@@ -59,7 +59,7 @@ class Profile:
         shift_days: dates are moved by up to so many days either way; none are shown where it is 0.
         largest_linked_share: share of its persons whose only partner in an earlier release may be
             right; above it the release is refused.
-        largest_matched_share: share of its persons whom somebody finds who knows nearly all of them.
+        largest_matched_share: share of its persons whom somebody may find who knows nearly all.
         left_out_columns: columns that are not written to the files.
         parameters: all it asks for, as it stands in the file.
     """

@@ -288,11 +288,11 @@ def _guess(share: float, persons: int) -> str:
 def _linkage(attacked: Attacked) -> str:
     """What somebody gets who holds an earlier release: joined by contents, person by person."""
     text = (
-        "<p>Somebody holds this release and an earlier one, and joins them by what they show. A link "
-        "is a person with one partner who has no other. It is wrong where the person does not stand "
-        "in both; of the others nobody can say, because ids are forgotten, so they count as right. "
-        "A guess: one of all partners, by chance; the share of the persons in both whom it finds, at "
-        "most.</p>"
+        "<p>Somebody holds this release and an earlier one, and joins them by what they show. A "
+        "link is a person with one partner who has no other. It is wrong where the person does not "
+        "stand in both; of the others nobody can say, because ids are forgotten, so they count as "
+        "right. A guess: one of all partners, by chance; the share of the persons in both whom it "
+        "finds, at most.</p>"
     )
     if attacked.missing_count:
         text += (
@@ -334,8 +334,14 @@ def _match(match: Match, noise: Noise) -> str:
         ("in the release", _protected(match.released_count)),
         ("named", _protected(match.named_count)),
         ("of the named, named rightly", _percent(match.right_count, match.named_count)),
-        ("of those in the release, named rightly", _percent(match.right_count, match.released_count)),
-        ("of those in the release, found by a guess", _guess(match.guessed_share, match.released_count)),
+        (
+            "of those in the release, named rightly",
+            _percent(match.right_count, match.released_count),
+        ),
+        (
+            "of those in the release, found by a guess",
+            _guess(match.guessed_share, match.released_count),
+        ),
     ]
     return text + _table(("", ""), rows)
 

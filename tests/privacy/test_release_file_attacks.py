@@ -174,7 +174,9 @@ def test_links_are_those_of_a_count_person_by_person(tmp_path: Path, seed: int) 
 
 
 def truth_of(women: dict[str, Woman]) -> Truth:
-    stays = [(name, at, *stay) for name, woman in women.items() for at, stay in enumerate(woman.stays)]
+    stays = [
+        (name, at, *stay) for name, woman in women.items() for at, stay in enumerate(woman.stays)
+    ]
     nothing = pa.array([None] * len(stays), pa.string())
     keys = [f"{stay[0]}-{stay[1]}" for stay in stays]
     return Truth(
@@ -219,7 +221,7 @@ def matched(
     inside = ids(names[: len(names) * 2 // 3], 1000)
     directory = write_files(tmp_path / "held", {k: released(women[n]) for n, k in inside.items()})
     known = pa.table({"person": list(inside), "released": pa.array(inside.values(), pa.int64())})
-    return measure_match(directory, truth_of(women), known, 7, tmp_path, noise)
+    return measure_match(directory, truth_of(women), known, seed=7, spill=tmp_path, noise=noise)
 
 
 def test_days_as_they_are_find_most_in_spite_of_noise(tmp_path: Path) -> None:

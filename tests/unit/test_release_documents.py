@@ -115,7 +115,9 @@ def test_the_terms_are_those_of_the_profile_and_name_the_agreement(directory: Pa
 
 
 def test_the_report_shows_shares_and_no_count_to_the_last_person() -> None:
-    page = risk_report("x <limited>", RISKS, LOSSES, {"maximum_stays": 4}, ATTACKED, is_synthetic=False)
+    page = risk_report(
+        "x <limited>", RISKS, LOSSES, {"maximum_stays": 4}, ATTACKED, is_synthetic=False
+    )
     # 2,007 of 20,000 and 313 of 20,000.
     assert "<td>10.0 %</td>" in page and "<td>1.6 %</td>" in page
     assert "<td>0.1235</td>" in page and "<td>24</td>" in page and "<td>0.042</td>" in page
@@ -130,7 +132,9 @@ def test_the_report_shows_shares_and_no_count_to_the_last_person() -> None:
 def test_a_person_more_moves_no_figure_of_the_cost() -> None:
     one_more = [LOSSES[0], Loss(2, "small_classes", 20_007, 20_005, 30_049, 11_112, 50_051, 15_001)]
     first, second = (
-        re.sub(r"<svg.*?</svg>", "", risk_report("x", RISKS, losses, {}, ATTACKED, is_synthetic=True))
+        re.sub(
+            r"<svg.*?</svg>", "", risk_report("x", RISKS, losses, {}, ATTACKED, is_synthetic=True)
+        )
         for losses in (LOSSES, one_more)
     )
     assert first == second

@@ -67,7 +67,7 @@ def measured(
     noise: Noise = NO_NOISE,
 ) -> Match:
     directory = write_files(tmp_path / "files", patients)
-    return measure_match(directory, truth, ids, 1, tmp_path, noise)
+    return measure_match(directory, truth, ids, seed=1, spill=tmp_path, noise=noise)
 
 
 def coded(*codes: str, acuity: str = "3") -> Patient:
@@ -142,14 +142,16 @@ def test_days_that_were_not_moved_find_everybody(tmp_path: Path) -> None:
         number: Patient(year=None, visits=(Visit(day=day),)) for number, day in enumerate(days)
     }
     names = "abcdefgh"
-    truth = truth_of(*((name, day, "3", "home", "A") for name, day in zip(names, days, strict=True)))
+    truth = truth_of(
+        *((name, day, "3", "home", "A") for name, day in zip(names, days, strict=True))
+    )
     ids = ids_of(**{name: number for number, name in enumerate(names)})
     noise = Noise(known_share=1.0, days_off=2, wrong_share=0.0)
     assert measured(tmp_path, patients, truth, ids, noise) == Match(8, 8, 8, 8, 8.0)
 
 
 def test_an_age_and_an_outcome_are_read_as_the_files_write_them(tmp_path: Path) -> None:
-    """She turned 24 that year: 18-29. `died` is hospital, ninety minutes are less than two hours."""
+    """She turned 24 that year: 18-29. `died` is hospital, ninety minutes are under two hours."""
     patients = {number: Patient(visits=(Visit(outcome="home_or_other"),)) for number in range(1, 8)}
     patients[8] = Patient(visits=(Visit(outcome="hospital", length="<2h"),))
     found = measured(tmp_path, patients, truth_of(("anna", DAY, "1", "died", "A")), ids_of(anna=8))
@@ -166,5 +168,5 @@ def test_what_is_unknown_is_not_found(tmp_path: Path) -> None:
 def test_where_many_are_alike_fewer_are_looked_for(tmp_path: Path) -> None:
     alike = write_files(tmp_path / "few", {number: coded("A") for number in range(8)})
     assert most_targets(alike, tmp_path) == 1000
-    many = write_files(tmp_path / "many", {number: coded("A") for number in range(8000)})
+    many = write_files(tmp_path / "many", {number: coded("A") for number in range(20_000)})
     assert most_targets(many, tmp_path) == 500

@@ -98,7 +98,7 @@ alike as (
 final as (
     select
         shown.person_key,
-        shown.signature
+        cast(shown.level_number as string) || '#' || cast(shown.signature as string)
         || case when alike.is_diverse then '' else '#none' end as class_code,
         case when alike.is_diverse then shown.diagnoses_code else 'none' end as diagnoses_code,
         shown.level_number,

@@ -103,9 +103,8 @@ def run_build(
             record_path(settings).unlink(missing_ok=True)
         results_path = target_path(settings) / "run_results.json"
         results_path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "dbt.cli.main", "build"]
+        command = [sys.executable, "-P", "-m", "dbt.cli.main", "build", "--target", target]
         command += ["--project-dir", str(PROJECT_ROOT), "--profiles-dir", str(PROJECT_ROOT)]
-        command += ["--target", target, "--vars", json.dumps({"snapshot": snapshot_id})]
         # Unit tests hold the code to worked cases, whatever the data: they belong to a change.
         command += ["--exclude-resource-type", "unit_test"]
         if select is not None:
@@ -114,8 +113,8 @@ def run_build(
         # its output is not passed on.
         done = subprocess.run(
             command,
-            cwd=PROJECT_ROOT,
-            env=_environment(settings),
+            cwd=settings.warehouse.parent,
+            env=_environment(settings, snapshot_id),
             capture_output=True,
             check=False,
             pass_fds=[lock],
@@ -148,13 +147,18 @@ def _audited(settings: Settings, target: str, select: str | None) -> Iterator[tu
         yield action, snapshot_id
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def _environment(settings: Settings, snapshot_id: str) -> dict[str, str]:
+    # dbt parses the project anew (as long as all else of a small build) when a variable of the
+    # command line or a place in the profile changes. So the snapshot comes by the environment, and
+    # the file is named as seen from its own directory: the same each night, and in every home.
+    here = settings.warehouse.parent
     return os.environ | {
         "SCUTARI_HOME": str(settings.home),
+        "SCUTARI_SNAPSHOT": snapshot_id,
         "DBT_PROFILES_DIR": str(PROJECT_ROOT),
         "DBT_TARGET_PATH": str(target_path(settings)),
-        "SCUTARI_WAREHOUSE": str(settings.warehouse),
-        "SCUTARI_SPILL": str(dbt_spill(settings)),
+        "SCUTARI_WAREHOUSE": settings.warehouse.name,
+        "SCUTARI_SPILL": os.path.relpath(dbt_spill(settings), here),
         "DBT_LOG_PATH": str(settings.work / "build" / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from extract import snapshot
+from extract.reference import reference_table
 from governance.settings import Settings, load_settings
 from tests.helpers import pipeline
+from tests.helpers.dbt import parse_project
 
 # Enough that every wart of the network occurs and cells above and below 11 stand side by side.
 DEMO_VISITS = 6000
 
 
 @pytest.fixture(scope="session")
-def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_home(tmp_path_factory: pytest.TempPathFactory, parsed_project: None) -> Path:
     """Home of a small demo network: planted, snapshot taken, built and published.
 
     Read it, never change it: every integration and browser test shares it. Under pytest-xdist the
     first worker makes it and the others wait.
     """
-    is_worker = "PYTEST_XDIST_WORKER" in os.environ
-    base = tmp_path_factory.getbasetemp()
-    home = (base.parent if is_worker else base) / "demo-home"
-    with _locked(home.with_suffix(".lock")):
-        done = home / ".complete"
-        if not done.exists():
-            _make_demo(home)
-            done.touch()
-    return home
+    return _made_once(tmp_path_factory, "demo-home", _make_demo)
+
+
+@pytest.fixture(scope="session")
+def parsed_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What dbt makes of the project's files, for every dbt run of the session to start from.
+
+    dbt looks for itself whether the files, the target and the variables are still the same.
+    """
+    made = _made_once(tmp_path_factory, "parsed-project", parse_project)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DBT_PARTIAL_PARSE_FILE_PATH", str(made / "partial_parse.msgpack"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +54,30 @@ def _make_demo(home: Path) -> None:
 
     plant_network(home, visits=DEMO_VISITS, progress=lambda _: None)
     pipeline.run_pipeline(load_settings(home))
+
+
+@pytest.fixture(scope="session")
+def code_lists() -> Iterator[None]:
+    """Reading ICD-10-CM takes longer than a whole snapshot of a few rows: read it once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "reference_table_apart", cache(reference_table))
+        yield
+
+
+def _made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A directory that the first worker fills and the others wait for."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if is_worker else base) / name
+    with _locked(home.with_suffix(".lock")):
+        done = home / ".complete"
+        if not done.exists():
+            home.mkdir(exist_ok=True)
+            make(home)
+            done.touch()
+    return home
 
 
 @contextmanager

@@ -31,12 +31,10 @@
     link that may move at any time; the name inside the data does not. Nothing in the warehouse has
     changed when this fails. -#}
 {% macro resolve_snapshot(lake) %}
-    {%- set asked = var("snapshot", "") or "current" -%}
+    {%- set asked = var("snapshot", "") or env_var("SCUTARI_SNAPSHOT", "") or "current" -%}
     {%- set found = adapter.dispatch("snapshot_ids_in")(lake ~ "/" ~ asked) -%}
     {%- if found | length == 1 and asked in ("current", found[0]) -%}
         {%- do return(found[0]) -%}
-    {%- elif var("allow_empty_lake", false) -%}
-        {%- do return("no_snapshot") -%}
     {%- elif asked == "current" -%}
         {%- do exceptions.raise_compiler_error(
             "There is no snapshot in " ~ lake ~ ": run `scutari snapshot` (or `make demo`) first."

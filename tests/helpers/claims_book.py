@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +18,7 @@ import pyarrow.parquet as pq
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract
 from governance.settings import PROJECT_ROOT
+from tests.helpers.dbt import run_dbt
 from tests.helpers.operational import contract
 
 BOOK = Path(__file__).resolve().parent.parent / "worked_books" / "claims"
@@ -156,23 +154,7 @@ def build(home: Path) -> None:
 
     Unit tests are left out: they run on rows of their own and are part of every whole build.
     """
-    environment = os.environ | {
-        "SCUTARI_HOME": str(home),
-        "DBT_PROFILES_DIR": str(PROJECT_ROOT),
-        "DBT_TARGET_PATH": str(home / "dbt" / "target"),
-        "DBT_LOG_PATH": str(home / "dbt" / "logs"),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build"),
-            *("--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"),
-            *("--select", *SELECTION),
-        ],
-        cwd=PROJECT_ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-6000:]
+    arguments = ["build", "--indirect-selection", "cautious"]
+    arguments += ["--exclude-resource-type", "unit_test", "--select", *SELECTION]
+    done = run_dbt(home, home / "dbt", *arguments)
+    assert done.exit_code == 0, done.output[-6000:]

@@ -12,6 +12,11 @@ from typing import Any
 
 from governance.settings import PROJECT_ROOT
 
+NAMED_FROM_HOME = {
+    "SCUTARI_WAREHOUSE": "warehouse.duckdb",
+    "SCUTARI_SPILL": "restricted/spill/dbt",
+}
+
 
 @dataclass(frozen=True)
 class DbtRun:
@@ -32,13 +37,20 @@ class DbtRun:
 
 
 def run_dbt(home: Path, target_path: Path, *arguments: str) -> DbtRun:
-    """Run one dbt command over the installation at ``home``; artifacts go to ``target_path``."""
+    """Run one dbt command over the installation at ``home``; artifacts go to ``target_path``.
+
+    As `ops/build.py` does it, places are named as seen from the home: dbt parses the project anew
+    when the profile names another one.
+    """
     results = target_path / "run_results.json"
     results.unlink(missing_ok=True)
+    if "--target" not in arguments:
+        arguments = (*arguments, "--target", "duckdb")
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *arguments],
-        cwd=PROJECT_ROOT,
+        [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", *arguments],
+        cwd=home if home.is_dir() else PROJECT_ROOT,
         env=os.environ
+        | (NAMED_FROM_HOME if home.is_dir() else {})
         | {
             "SCUTARI_HOME": str(home),
             "DBT_PROFILES_DIR": str(PROJECT_ROOT),
@@ -53,3 +65,10 @@ def run_dbt(home: Path, target_path: Path, *arguments: str) -> DbtRun:
     )
     rows = json.loads(results.read_text("utf-8"))["results"] if results.exists() else []
     return DbtRun(done.returncode, done.stdout + done.stderr, rows)
+
+
+def parse_project(home: Path) -> Path:
+    """Let dbt parse the project once; return its file, which spares other runs the same work."""
+    run = run_dbt(home, home, "parse")
+    assert run.exit_code == 0, run.output
+    return home / "partial_parse.msgpack"

@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 
 from governance.settings import Settings
+from tests.helpers.dbt import run_dbt
 
 
 def run_pipeline(settings: Settings) -> None:
@@ -21,6 +22,19 @@ def run_pipeline(settings: Settings) -> None:
     take_snapshot(settings)
     run_build(settings)
     publish(settings)
+
+
+def run_models(settings: Settings) -> None:
+    """Snapshot and models, where a test asks for their numbers only.
+
+    The data tests are most of a small build's time; `demo_home` and others run them.
+    """
+    from extract.snapshot import take_snapshot  # noqa: PLC0415
+
+    take_snapshot(settings)
+    only_models = ("--exclude-resource-type", "test", "unit_test")
+    run = run_dbt(settings.home, settings.home / "target", "build", *only_models)
+    assert run.exit_code == 0, run.not_green()
 
 
 def raw_visit_keys(settings: Settings, visit_ids: Iterable[int]) -> dict[str, int]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from extract.identity.tokens import key_id, load_or_create_key
 from extract.lake import CURRENT, Manifest, Partition, Quarantined, switch, write_manifest
 from extract.partitions import describe_file, write_table
 from governance.settings import Settings, SourceSettings
 
+TAKEN_AT = datetime(2024, 6, 1, tzinfo=UTC)
 NAME = "20260701T031500Z"
 FILE = "ehr/visits/2026-06.parquet"
 OTHER = "ehr/visits/2026-07.parquet"
@@ -57,3 +60,19 @@ def write_snapshot(settings: Settings, name: str = NAME) -> Manifest:
     write_manifest(directory, manifest, key)
     switch(settings.lake / CURRENT, name)
     return manifest
+
+
+def write_empty_snapshot(home: Path, name: str) -> Path:
+    """Write what dbt asks of a snapshot, and no table; make it current and return its directory."""
+    directory = home / "lake" / name
+    row = {
+        "snapshot_id": pa.array([name]),
+        "taken_at": pa.array([TAKEN_AT], pa.timestamp("us", "UTC")),
+        "is_synthetic": pa.array([True]),
+        "contract_hash": pa.array(["none"]),
+    }
+    (directory / "quality" / "snapshots").mkdir(parents=True)
+    pq.write_table(pa.table(row), directory / "quality" / "snapshots" / "all.parquet")
+    (directory / "_manifest.json").write_text("{}")
+    switch(home / "lake" / CURRENT, name)
+    return directory

@@ -10,6 +10,11 @@ import pytest
 from tests.helpers import postgres
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _read_once(parsed_project: None, code_lists: None) -> None:
+    """The project's files and the code lists are read once a session."""
+
+
 @pytest.fixture(scope="session")
 def pg_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Data directory of a PostgreSQL server that listens on a socket in it only."""

@@ -35,7 +35,7 @@ def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return load_settings(request.getfixturevalue("demo_home"))
     home = tmp_path_factory.mktemp("limits") / "home"
     settings = operational.write_installation(home, drawn.draw_network(2500, seed=1854))
-    pipeline.run_pipeline(settings)
+    pipeline.run_models(settings)
     return settings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import shutil
 from pathlib import Path
 
@@ -12,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.dbt import DbtRun, run_dbt
+from tests.helpers.small_snapshot import write_empty_snapshot
 
 pytestmark = pytest.mark.integration
-
-TAKEN_AT = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def one_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(one_home: Path) -> Path:
-    """An empty installation, always at the same path: dbt parses all anew for another one."""
+    """An empty installation at a path with a blank and a quote."""
     shutil.rmtree(one_home, ignore_errors=True)
     one_home.mkdir()
     return one_home
@@ -38,24 +36,13 @@ def home(one_home: Path) -> Path:
 
 def write_snapshot(home: Path, snapshot_id: str, hospitals: list[str]) -> None:
     """A snapshot with hospitals in two files, the second without the newer column."""
-    directory = home / "lake" / snapshot_id
+    directory = write_empty_snapshot(home, snapshot_id)
     zones = pa.array(["America/Toronto"])
     for number, hospital in enumerate(hospitals):
         columns = {"hospital_id": pa.array([hospital]), "time_zone": zones}
         if number == 0:
             columns["peer_group_code"] = pa.array(["small"])
         write(directory / "ehr" / "hospitals" / f"{number}.parquet", pa.table(columns))
-    snapshot = {
-        "snapshot_id": pa.array([snapshot_id]),
-        "taken_at": pa.array([TAKEN_AT], pa.timestamp("us", "UTC")),
-        "is_synthetic": pa.array([True]),
-        "contract_hash": pa.array(["none"]),
-    }
-    write(directory / "quality" / "snapshots" / "all.parquet", pa.table(snapshot))
-    (directory / "_manifest.json").write_text("{}")
-    current = home / "lake" / "current"
-    current.unlink(missing_ok=True)
-    current.symlink_to(snapshot_id)
 
 
 def write(path: Path, table: pa.Table) -> None:
@@ -96,14 +83,17 @@ def test_snapshot_without_a_manifest_is_none(home: Path, target_path: Path) -> N
     assert "There is no snapshot in" in build(home, target_path).output
 
 
-def test_any_snapshot_can_be_built_again(home: Path, target_path: Path) -> None:
+def test_any_snapshot_can_be_built_again(
+    home: Path, target_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_snapshot(home, "s1", ["A", "B"])
     write_snapshot(home, "s2", ["C"])
     assert build(home, target_path).exit_code == 0
     assert hospitals_of(home) == [("C", "small")]
     assert build(home, target_path, "--vars", "snapshot: s1").exit_code == 0
     assert hospitals_of(home) == [("A", "small"), ("B", None)]
-    run = build(home, target_path, "--vars", "snapshot: s3")
+    monkeypatch.setenv("SCUTARI_SNAPSHOT", "s3")
+    run = build(home, target_path)
     assert run.exit_code != 0
     assert f"There is no snapshot s3 in {home}/lake" in run.output
 
@@ -116,12 +106,6 @@ def test_sources_name_the_snapshot_and_not_the_link(home: Path, target_path: Pat
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         rows = connection.execute("select hospital_id from lake_ehr.hospitals").fetchall()
     assert rows == [("A",)]
-
-
-def test_empty_lake_is_allowed_by_name_only(home: Path, target_path: Path) -> None:
-    run = build(home, target_path, "--vars", "allow_empty_lake: true")
-    assert run.exit_code == 0
-    assert hospitals_of(home) == []
 
 
 def test_a_home_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:

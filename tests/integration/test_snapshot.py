@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from extract import codes, partitions, snapshot, zones
 from extract.convert import Converter, Tally
 from extract.identity.tokens import KEY_FILE
 from extract.lake import MANIFEST, sha256_of
-from extract.reference import reference_table
 from extract.snapshot import take_snapshot
 from extract.sources.base import RawBatch
 from extract.sources.sqlite import SqliteSource
@@ -79,15 +77,6 @@ CONTENT: dict[str, dict[str, list[dict[str, Any]]]] = {
         ],
     },
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lists() -> Iterator[None]:
-    """Reading ICD-10-CM takes longer than a whole snapshot of a few rows: read it once."""
-    with pytest.MonkeyPatch.context() as patch:
-        cached = cache(reference_table)
-        patch.setattr(snapshot, "reference_table_apart", cached)
-        yield
 
 
 @pytest.fixture

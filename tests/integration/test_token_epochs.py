@@ -9,23 +9,19 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from extract import snapshot
 from extract.contract_files import load_contracts
 from extract.contracts import operational_contracts
 from extract.identity.tokens import KEY_FILE, Tokeniser
 from extract.identity.vault import CROSSWALK
 from extract.lake import read_manifest, snapshot_ids
-from extract.reference import reference_table
 from extract.rotation import rotate_master_key, rotate_tokens
 from extract.snapshot import take_snapshot
 from extract.status import describe_status
@@ -54,13 +50,6 @@ CONTENT = {
         ],
     }
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lists() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "reference_table_apart", cache(reference_table))
-        yield
 
 
 def forget(settings: Settings) -> None:

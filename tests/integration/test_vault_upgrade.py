@@ -8,9 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -19,12 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from extract import snapshot
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import KEYRING, read_keyring
 from extract.identity.vault import CROSSWALK
 from extract.identity.version import RECORD, open_version
-from extract.reference import reference_table
 from extract.snapshot import take_snapshot
 from extract.verify import verify_snapshot
 from governance.errors import KeyFileError, VaultError
@@ -44,13 +40,6 @@ CONTENT = {
         ],
     }
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lists() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "reference_table_apart", cache(reference_table))
-        yield
 
 
 @pytest.fixture

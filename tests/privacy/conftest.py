@@ -13,6 +13,11 @@ from tests.privacy.worlds import Worlds, make_worlds
 Manifests = tuple[dict[str, Any], dict[str, Any]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _read_once(parsed_project: None, code_lists: None) -> None:
+    """The project's files and the code lists are read once a session."""
+
+
 @pytest.fixture(scope="session")
 def manifests() -> Manifests:
     """What dbt makes of the models, without and with markers. Not to be changed."""

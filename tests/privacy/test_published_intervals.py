@@ -10,9 +10,6 @@ nor nearly: three values must stay possible.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +23,8 @@ import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from governance.settings import PROJECT_ROOT
+from tests.helpers.dbt import run_dbt
+from tests.helpers.small_snapshot import write_empty_snapshot
 from tests.helpers.small_warehouse import (
     ANY_RETURN,
     HEADLINE,
@@ -69,33 +67,11 @@ def build_published(home: Path) -> None:
     (home / "restricted" / "spill").mkdir(parents=True)
     selected = ["ed_return_measures", "ed_diagnosis_groups"]
     selected += ["path:models/intermediate/publication", "path:models/published"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "dbt.cli.main",
-            "build",
-            "--select",
-            *selected,
-            "--vars",
-            '{"allow_empty_lake": true}',
-            "--exclude",
-            "test_type:unit",
-            "test_type:singular",
-        ],
-        cwd=PROJECT_ROOT,
-        env=os.environ
-        | {
-            "SCUTARI_HOME": str(home),
-            "DBT_PROFILES_DIR": str(PROJECT_ROOT),
-            "DBT_TARGET_PATH": str(home / "target"),
-            "DBT_LOG_PATH": str(home / "logs"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
+    write_empty_snapshot(home, "s1")
+    arguments = ["build", "--select", *selected]
+    arguments += ["--exclude", "test_type:unit", "test_type:singular"]
+    done = run_dbt(home, home / "target", *arguments)
+    assert done.exit_code == 0, done.output[-3000:]
 
 
 @dataclass

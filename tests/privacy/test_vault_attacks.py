@@ -10,11 +10,10 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from extract import snapshot
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import KEYRING, read_keyring
 from extract.identity.vault import CROSSWALK
 from extract.identity.version import RECORD, Version, open_version
 from extract.lake import sha256_of
-from extract.reference import reference_table
 from extract.snapshot import take_snapshot
 from extract.verify import verify_snapshot
 from governance.errors import KeyFileError, VaultError
@@ -77,13 +74,6 @@ CONTENT: dict[str, dict[str, list[dict[str, Any]]]] = {
         ],
     },
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lists() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "reference_table_apart", cache(reference_table))
-        yield
 
 
 def change(settings: Settings, statement: str) -> None:

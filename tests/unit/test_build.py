@@ -81,8 +81,7 @@ def test_green_build_is_recorded_for_its_snapshot(
     assert record.snapshot_id == SNAPSHOT
     assert record.models == ["dim_patients", "publication_gate"]
     # The snapshot is pinned: one that lands during the build must not get into it.
-    variables = json.loads(dbt.command[dbt.command.index("--vars") + 1])
-    assert variables == {"snapshot": SNAPSHOT}
+    assert dbt.environment["SCUTARI_SNAPSHOT"] == SNAPSHOT
     assert dbt.environment["SCUTARI_HOME"] == str(settings.home)
 
 

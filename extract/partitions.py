@@ -7,21 +7,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 
 from extract.contracts import TableContract
 from extract.convert import Converter, Tally
+from extract.identity.tokens import token_order
 from extract.lake import LakeFile, sha256_of
 from extract.sources.base import RawBatch
 from governance.errors import SourceError
 from governance.files import sync
 
 ROW_GROUP_ROWS = 122_880
-COMPRESSION_LEVEL = 3
-# There is no pattern in a token to look for: harder work finds none and takes longer.
-TOKEN_COMPRESSION_LEVEL = 1
+# The default, 3, makes files of tokens and instants one part in two hundred smaller.
+COMPRESSION_LEVEL = 1
 # Enough for thousands of codes; what has more values is written plain from there on.
 DICTIONARY_BYTES = 64 << 10
 
@@ -35,7 +34,6 @@ class ParquetFile:
         schema: pa.Schema,
         *,
         key: str | None = None,
-        tokens: Iterable[str] = (),
         encryption: pe.FileEncryptionProperties | None = None,
     ) -> None:
         self.path = path
@@ -43,8 +41,6 @@ class ParquetFile:
         self._schema = schema
         self._key = key
         self._encryption = encryption
-        self._levels = dict.fromkeys(schema.names, COMPRESSION_LEVEL)
-        self._levels |= dict.fromkeys(tokens, TOKEN_COMPRESSION_LEVEL)
         # A dictionary of what differs from row to row would only cost. Every column that may be
         # null needs one: where all values of a row group without dictionary are one text, DuckDB
         # 2.0.0 finds every row of it to be null.
@@ -59,7 +55,7 @@ class ParquetFile:
         """Add rows; they are written once they fill a row group."""
         if self._key is not None:
             # In the order of the tokens: the source's would number the records through.
-            batch = batch.take(pc.sort_indices(batch.column(self._key)))
+            batch = batch.take(pa.array(token_order(batch.column(self._key))))
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
         self.rows += batch.num_rows
@@ -84,8 +80,8 @@ class ParquetFile:
             self._writer = pq.ParquetWriter(
                 self.path,
                 self._schema,
-                compression=dict.fromkeys(self._levels, "zstd"),
-                compression_level=self._levels,
+                compression="zstd",
+                compression_level=COMPRESSION_LEVEL,
                 use_dictionary=self._dictionary,
                 dictionary_pagesize_limit=DICTIONARY_BYTES,
                 store_schema=False,
@@ -125,8 +121,7 @@ def write_partition(
         SourceError: a batch is not what a source may give.
     """
     tally = Tally()
-    tokens = [column.name for column in table.lake_columns if column.is_key]
-    files = {"lake": ParquetFile(lake, table.lake_schema, key=table.primary_key, tokens=tokens)}
+    files = {"lake": ParquetFile(lake, table.lake_schema, key=table.primary_key)}
     try:
         for raw in batches:
             converted = converter.convert(raw, tally)

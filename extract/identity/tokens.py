@@ -124,6 +124,33 @@ class Tokeniser:
         return self._ciphers[domain]
 
 
+def token_order(tokens: pa.Array) -> npt.NDArray[np.intp]:
+    """Return the positions of tokens in ascending order.
+
+    The order of their first sixteen digits as one number, which is less work than comparing texts;
+    as texts only where two have these digits in common or a value is not a token.
+
+    Args:
+        tokens: shape (n,), strings.
+    """
+    lengths = pc.equal(pc.binary_length(tokens), TOKEN_LENGTH)
+    if len(tokens) and not tokens.null_count and pc.all(lengths).as_py():
+        begin = int(np.frombuffer(tokens.buffers()[1], dtype=np.int32)[tokens.offset])
+        text = memoryview(tokens.buffers()[2])[begin : begin + len(tokens) * TOKEN_LENGTH]
+        try:
+            raw = np.frombuffer(binascii.unhexlify(text), dtype=np.uint8)
+        except binascii.Error:
+            pass
+        else:
+            heads = np.ascontiguousarray(raw.reshape(-1, TOKEN_BYTES)[:, :8]).view(">u8").ravel()
+            heads = heads.astype(np.uint64)
+            order = np.argsort(heads)
+            if (heads[order[1:]] > heads[order[:-1]]).all():
+                return order
+    positions: npt.NDArray[np.intp] = pc.sort_indices(tokens).to_numpy().astype(np.intp)
+    return positions
+
+
 def _expand(key: bytes, info: bytes, length: int) -> bytes:
     return HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(key)
 

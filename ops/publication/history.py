@@ -170,7 +170,7 @@ def merge_history(con: duckdb.DuckDBPyConnection, past: Past, published_at: dt.d
         con.execute(f"attach '{name}' as past (read_only)")
     try:
         _merge_ed_returns(con, past, published_at)
-        _merge_claims(con, past)
+        merge_claims(con, past)
         _merge_totals(con, past)
         _note_publication(con, past)
     finally:
@@ -289,7 +289,7 @@ def _write(
     con.unregister("figures")
 
 
-def _merge_claims(con: duckdb.DuckDBPyConnection, past: Past) -> None:
+def merge_claims(con: duckdb.DuckDBPyConnection, past: Past) -> None:
     """Show of every month that was published before what was published; no claim is revised."""
     block = ", ".join(CLAIMS_BLOCK)
     known = f"select {block} from {FRESH}.rpt_claims_monthly where false"

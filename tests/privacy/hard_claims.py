@@ -1,4 +1,8 @@
-"""Claims one by one, in months where every rule of hiding counts and amounts is needed."""
+"""Claims one by one, in months where every rule of hiding counts and amounts is needed.
+
+Three builds of one network, each with what came late to the one before: a payer of build 1 is
+``payer_03-1``, so that one dbt build protects them all.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ import duckdb
 import numpy as np
 import polars as pl
 
-PAYERS = [f"payer_{at:02}" for at in range(12)]
+PAYERS = [f"payer_{at:02}" for at in range(8)]
+BUILDS = range(3)
 MONTHS = [dt.date(2023, month, 1) for month in range(7, 13)]
 MART = """
     select
@@ -41,8 +46,20 @@ MART = """
 def write_hard_claims(con: duckdb.DuckDBPyConnection) -> None:
     """Replace the claims of a small warehouse; months that have run out, and no others."""
     rng = np.random.default_rng(5)
-    claims = pl.DataFrame([row for place in _places() for row in _claims(rng, *place)])
-    members = pl.DataFrame([row for place in _places() for row in _members(rng, *place)])
+    places = [(payer, month) for payer in PAYERS for month in MONTHS]
+    of_claims = {place: _claims(rng, *place) for place in places}
+    of_members = {place: _members(rng, *place) for place in places}
+    all_claims, all_members = [], []
+    for build in BUILDS:
+        for rows, found in ((of_claims, all_claims), (of_members, all_members)):
+            found += [
+                row | {"payer_key": f"{row['payer_key']}-{build}"}
+                for place in places
+                for row in rows[place]
+            ]
+        of_claims = {place: _later(rng, rows) for place, rows in of_claims.items()}
+        of_members = {place: _more_members(rng, rows) for place, rows in of_members.items()}
+    claims, members = pl.DataFrame(all_claims), pl.DataFrame(all_members)
     con.execute("create or replace table core.fct_claims as from claims")
     con.execute(
         "create or replace table marts.rpt_member_months as select * replace ("
@@ -55,8 +72,32 @@ def write_hard_claims(con: duckdb.DuckDBPyConnection) -> None:
     del claims, members
 
 
-def _places() -> list[tuple[str, dt.date]]:
-    return [(payer, month) for payer in PAYERS for month in MONTHS]
+def _later(rng: np.random.Generator, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The claims of a month one build later: a few came late, a few were voided or answered."""
+    if rng.random() < 0.5 or len(rows) < 2:
+        return rows
+    kept = list(rows)
+    kind = rng.integers(3)
+    if kind == 0:
+        return kept + [dict(kept[int(rng.integers(len(kept)))]) for _ in range(rng.integers(1, 6))]
+    if kind == 1:
+        return kept[int(rng.integers(1, 3)) :]
+    waiting = [at for at, row in enumerate(kept) if not row["is_adjudicated"]]
+    for at in waiting[:2]:
+        whole = kept[at]["billed_amount"]
+        kept[at] = kept[at] | {
+            "is_adjudicated": True,
+            "is_denied": True,
+            "adjustment_amount": whole,
+        }
+    return kept
+
+
+def _more_members(rng: np.random.Generator, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        row | {name: row[name] + more for name in ("member_months_count", "members_count")}
+        for row, more in ((row, int(rng.choice([0, 0, 1, 2]))) for row in rows)
+    ]
 
 
 def _some(rng: np.random.Generator, few: int = 11) -> int:

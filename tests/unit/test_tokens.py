@@ -17,6 +17,7 @@ from extract.identity.tokens import (
     derive_key,
     key_id,
     load_or_create_key,
+    token_order,
 )
 from governance.errors import KeyFileError
 
@@ -57,6 +58,25 @@ def test_texts_follow_the_definition(values: list[str | None], skipped: int) -> 
         else:
             digest = hmac.digest(derive_key(KEY, "long token d"), data, hashlib.sha256)
             assert token == "a" + digest[:10].hex()[1:]
+
+
+HEX = st.text("0123456789abcdef", min_size=20, max_size=20)
+# Some with sixteen digits in common, some that are no tokens.
+ALIKE = st.text("0123456789abcdef", min_size=4, max_size=4).map(lambda end: "a" * 16 + end)
+
+
+@given(
+    st.one_of(
+        st.lists(HEX, max_size=20, unique=True),
+        st.lists(st.one_of(HEX, ALIKE), max_size=20, unique=True),
+        st.lists(st.one_of(HEX, st.text(max_size=20)), max_size=20, unique=True),
+    ),
+    st.integers(0, 3),
+)
+def test_rows_are_put_in_the_order_of_their_tokens(values: list[str], skipped: int) -> None:
+    found = token_order(pa.array(values, pa.string())[skipped:])
+    kept = values[skipped:]
+    assert [kept[place] for place in found] == sorted(kept, key=lambda text: text.encode())
 
 
 def test_domains_and_keys_share_no_token() -> None:

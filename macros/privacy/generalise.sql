@@ -73,6 +73,28 @@
     {%- endcall -%}
 {%- endmacro %}
 
+{#- The label of a group whose members are counted. -#}
+{% macro group_label(code) -%}
+    {%- call lowered("group_label") -%}
+    coalesce({{ code }}, 'not_recorded')
+    {%- endcall -%}
+{%- endmacro %}
+
+{#- The hour of a clock reading, 0 to 23: the label of a group, too. -#}
+{% macro hour_of(reading) -%}
+    {%- call lowered("hour_of") -%}
+    cast(extract(hour from {{ reading }}) as int)
+    {%- endcall -%}
+{%- endmacro %}
+
+{#- Of the minutes of a group, ranked from the shortest, the least that so many tenths of the measured
+    ones do not exceed (nearest rank). -#}
+{% macro tenths_of_minutes(minutes, rank, measured, tenths) -%}
+    {%- call lowered("tenths_of_minutes") -%}
+    min(case when {{ rank }} * 10 >= {{ measured }} * {{ tenths }} then {{ minutes }} end)
+    {%- endcall -%}
+{%- endmacro %}
+
 {#- Minutes in the ED: exact lengths tell one stay from all others. -#}
 {% macro length_of_stay_band(minutes) -%}
     {%- call lowered("length_of_stay_band") -%}

@@ -58,6 +58,15 @@ LOWERINGS: dict[str, Lowering] = {
     "total_days": Lowering(
         {"duration": "total"}, "A sum over a group; a small group is hidden with its count."
     ),
+    "group_label": Lowering(
+        {"clinical": "group_value"},
+        "What a hospital's own visits are counted by; in its own file alone.",
+    ),
+    "hour_of": Lowering({"date": "group_value"}, "An hour of the day, on whatever day."),
+    "tenths_of_minutes": Lowering(
+        {"duration": "group_value"},
+        "A median or percentile of a hospital's own visits; in its own file alone.",
+    ),
     "shifted_date": Lowering(
         {"date": "shifted_date"},
         "A limited data set may hold dates (164.514(e)), all of a person moved alike.",
@@ -101,11 +110,13 @@ WRITES: dict[str, str] = {
     "elapsed_seconds": """cast(
         (epoch_us($end_at) - epoch_us($start_at) + 999999) // 1000000 as bigint
     )""",
+    "group_label": "coalesce($code, 'not_recorded')",
     "half_year_of": """make_date(
         cast(extract(year from $value) as int),
         case when extract(month from $value) <= 6 then 1 else 7 end,
         1
     )""",
+    "hour_of": "cast(extract(hour from $reading) as int)",
     "interval_band": """case
         when $days < 0 then 'unknown'
         when $days = 0 then '0'
@@ -128,6 +139,9 @@ WRITES: dict[str, str] = {
         else '000'
     end""",
     "shifted_date": "($from_date + $days)",
+    "tenths_of_minutes": """min(
+        case when $rank * 10 >= $measured * $tenths then $minutes end
+    )""",
     "total_days": "sum($days)",
     "year_of": "cast(extract(year from $date) as int)",
     "zip3_of": "substring($postal_code, 1, 3)",
@@ -157,6 +171,8 @@ _COUNTED_BY = frozenset(
 _KEYS = frozenset({"person_key", "record_key"})
 # Hospitals, payers, measures and periods; what is said about persons is said by counts.
 _FIGURES = frozenset({"administrative", "month", "total"})
+# A hospital's own file tells its visits apart, too, and what their middle one is.
+_OWN_FIGURES = _FIGURES | {"group_value"}
 
 _SAFE_HARBOR_FIELDS = frozenset(
     {"administrative", "age_band", "allowed_zip3", "clinical", "duration_band", "year"}
@@ -180,7 +196,7 @@ class Zone:
 _SHIFTED = frozenset({"shifted_date"})
 
 ZONES: dict[str, Zone] = {
-    "operational": Zone(_FIGURES, _FIGURES | _KEYS, _COUNTED_BY),
+    "operational": Zone(_OWN_FIGURES, _OWN_FIGURES | _KEYS, _COUNTED_BY | _OWN_FIGURES),
     "published": Zone(_FIGURES, _FIGURES | _KEYS, _COUNTED_BY),
     # One row per person or stay. Keys are replaced by random numbers when the files are written.
     "release": Zone(_SAFE_HARBOR_FIELDS, _SAFE_HARBOR_FIELDS | _KEYS, _COUNTED_BY),

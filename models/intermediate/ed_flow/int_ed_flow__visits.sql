@@ -34,20 +34,33 @@ joined as (
         registrations.arrival_mode_code,
         legs.disposition_code,
         legs.is_admission,
-        legs.is_departure_known,
         legs.arrived_month_on as month_on,
         {{ to_local('legs.arrived_at', 'hospitals.time_zone') }} as arrived_local,
         legs.arrived_at,
         first_times.triaged_at,
         first_times.seen_at,
         first_times.disposition_at,
-        legs.departed_at
+        case when legs.is_departure_known then legs.departed_at end as departed_at
     from legs
     -- A leg bears the key of the registration that it began with.
     inner join registrations on legs.leg_key = registrations.ed_visit_key
     inner join hospitals on legs.hospital_key = hospitals.hospital_key
     inner join first_times on legs.leg_key = first_times.leg_key
     where legs.arrived_month_on is not null
+),
+
+timed as (
+    select
+        *,
+        {{ elapsed_seconds('arrived_at', 'departed_at') }} as stay_seconds,
+        {{ completed_minutes('arrived_at', 'departed_at') }} as stay_minutes,
+        {{ elapsed_seconds('arrived_at', 'triaged_at') }} as triage_seconds,
+        {{ completed_minutes('arrived_at', 'triaged_at') }} as triage_minutes,
+        {{ elapsed_seconds('triaged_at', 'seen_at') }} as physician_seconds,
+        {{ completed_minutes('triaged_at', 'seen_at') }} as physician_minutes,
+        {{ elapsed_seconds('disposition_at', 'departed_at') }} as boarding_seconds,
+        {{ completed_minutes('disposition_at', 'departed_at') }} as boarded_minutes
+    from joined
 ),
 
 final as (
@@ -57,34 +70,20 @@ final as (
         acuity_code,
         arrival_mode_code,
         disposition_code,
-        cast(extract(hour from arrived_local) as int) as arrived_hour,
+        {{ hour_of('arrived_local') }} as arrived_hour,
+        cast(case when stay_seconds >= 0 then stay_minutes end as int) as length_of_stay_minutes,
         cast(
-            case
-                when is_departure_known and departed_at >= arrived_at
-                    then {{ completed_minutes('arrived_at', 'departed_at') }}
-            end as int
-        ) as length_of_stay_minutes,
-        cast(
-            case
-                when triaged_at >= arrived_at
-                    then {{ completed_minutes('arrived_at', 'triaged_at') }}
-            end as int
+            case when triage_seconds >= 0 then triage_minutes end as int
         ) as arrival_to_triage_minutes,
         cast(
-            case
-                when seen_at >= triaged_at
-                    then {{ completed_minutes('triaged_at', 'seen_at') }}
-            end as int
+            case when physician_seconds >= 0 then physician_minutes end as int
         ) as triage_to_physician_minutes,
         cast(
-            case
-                when is_admission and is_departure_known and departed_at >= disposition_at
-                    then {{ completed_minutes('disposition_at', 'departed_at') }}
-            end as int
-        ) as boarding_minutes,
+            case when boarding_seconds >= 0 then boarded_minutes end as int
+        ) as decision_to_departure_minutes,
         is_admission,
         month_on
-    from joined
+    from timed
 )
 
 select * from final

@@ -19,7 +19,7 @@ measured as (
     select
         hospital_key,
         'length_of_stay' as interval_code,
-        coalesce(disposition_code, 'not_recorded') as disposition_code,
+        {{ group_label('disposition_code') }} as disposition_code,
         length_of_stay_minutes as minutes,
         month_on
     from visits
@@ -44,7 +44,7 @@ measured as (
         hospital_key,
         'boarding' as interval_code,
         'all' as disposition_code,
-        boarding_minutes as minutes,
+        decision_to_departure_minutes as minutes,
         month_on
     from visits
     where is_admission
@@ -70,8 +70,8 @@ final as (
         disposition_code,
         count(*) as visits_count,
         max(measured_count) as measured_count,
-        min(case when minutes_rank * 2 >= measured_count then minutes end) as median_minutes,
-        min(case when minutes_rank * 10 >= measured_count * 9 then minutes end) as p90_minutes,
+        {{ tenths_of_minutes('minutes', 'minutes_rank', 'measured_count', 5) }} as median_minutes,
+        {{ tenths_of_minutes('minutes', 'minutes_rank', 'measured_count', 9) }} as p90_minutes,
         month_on
     from ranked
     group by hospital_key, interval_code, disposition_code, month_on

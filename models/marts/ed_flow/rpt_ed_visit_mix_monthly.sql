@@ -16,53 +16,83 @@ arrival_modes as (
     select * from {{ ref('arrival_mode') }}
 ),
 
+names as (
+    select
+        'disposition' as dimension_code,
+        code as value_code,
+        name as value_name
+    from dispositions
+    union all
+    select
+        'acuity' as dimension_code,
+        code as value_code,
+        name as value_name
+    from acuities
+    union all
+    select
+        'arrival_mode' as dimension_code,
+        code as value_code,
+        name as value_name
+    from arrival_modes
+),
+
 mixed as (
     select
-        visits.hospital_key,
+        hospital_key,
         'disposition' as dimension_code,
-        coalesce(visits.disposition_code, 'not_recorded') as value_code,
-        coalesce(dispositions.name, 'Still open or not recorded') as value_name,
-        visits.month_on
+        {{ group_label('disposition_code') }} as value_code,
+        month_on
     from visits
-    left join dispositions on visits.disposition_code = dispositions.code
     union all
     select
-        visits.hospital_key,
+        hospital_key,
         'acuity' as dimension_code,
-        coalesce(visits.acuity_code, 'not_recorded') as value_code,
-        coalesce(acuities.name, 'Not recorded') as value_name,
-        visits.month_on
+        {{ group_label('acuity_code') }} as value_code,
+        month_on
     from visits
-    left join acuities on visits.acuity_code = acuities.code
     union all
     select
-        visits.hospital_key,
+        hospital_key,
         'arrival_mode' as dimension_code,
-        coalesce(visits.arrival_mode_code, 'not_recorded') as value_code,
-        coalesce(arrival_modes.name, 'Not recorded') as value_name,
-        visits.month_on
+        {{ group_label('arrival_mode_code') }} as value_code,
+        month_on
     from visits
-    left join arrival_modes on visits.arrival_mode_code = arrival_modes.code
     union all
     select
         hospital_key,
         'arrival_hour' as dimension_code,
         lpad(cast(arrived_hour as string), 2, '0') as value_code,
-        concat(lpad(cast(arrived_hour as string), 2, '0'), ':00') as value_name,
         month_on
     from visits
 ),
 
-final as (
+counted as (
     select
         hospital_key,
         dimension_code,
         value_code,
-        value_name,
         count(*) as visits_count,
         month_on
     from mixed
-    group by hospital_key, dimension_code, value_code, value_name, month_on
+    group by hospital_key, dimension_code, value_code, month_on
+),
+
+final as (
+    select
+        counted.hospital_key,
+        counted.dimension_code,
+        counted.value_code,
+        case
+            when counted.dimension_code = 'arrival_hour' then concat(counted.value_code, ':00')
+            else coalesce(names.value_name, 'Not recorded')
+        end as value_name,
+        counted.visits_count,
+        counted.month_on
+    from counted
+    left join names
+        on
+            counted.dimension_code = names.dimension_code
+            and counted.value_code = names.value_code
 )
 
 select * from final

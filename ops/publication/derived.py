@@ -15,15 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ops.publication.statistics import (
-    Z_95,
-    Z_998,
-    FunnelFit,
-    fit_funnel,
-    funnel_position,
-    wilson_interval,
-    xmr_chart,
-)
+from ops.statistics.control_charts import xmr_chart
+from ops.statistics.funnel import FunnelFit, fit_funnel, funnel_position
+from ops.statistics.intervals import Z_95, Z_998, wilson_interval
 
 DENOMINATORS = ("all_visits", "index_visits")
 CURVE_POINTS = 60

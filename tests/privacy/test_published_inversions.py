@@ -19,7 +19,7 @@ import pytest
 from governance.settings import Settings
 from ops.publication.derived import Cell, funnel_tables, xmr_table
 from ops.publication.publish import publish
-from ops.publication.statistics import wilson_interval
+from ops.statistics.intervals import wilson_interval
 from tests.helpers.small_warehouse import build_small_warehouse, write_record
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ops.publication.derived import Cell, funnel_tables, own_funnel_table, xmr_table
-from ops.publication.statistics import Z_95, fit_funnel
+from ops.statistics.funnel import fit_funnel
+from ops.statistics.intervals import Z_95
 
 JAN, FEB, MAR = (dt.date(2024, month, 1) for month in (1, 2, 3))
 

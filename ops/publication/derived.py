@@ -18,6 +18,7 @@ import pyarrow as pa
 from ops.statistics.control_charts import xmr_chart
 from ops.statistics.funnel import FunnelFit, fit_funnel, funnel_position
 from ops.statistics.intervals import Z_95, Z_998, wilson_interval
+from ops.statistics.shrinkage import ShrinkageFit, fit_shrinkage
 
 DENOMINATORS = ("all_visits", "index_visits")
 CURVE_POINTS = 60
@@ -52,6 +53,8 @@ FUNNEL_SCHEMA = pa.schema(
         ("rate", pa.float64()),
         ("wilson_lower", pa.float64()),
         ("wilson_upper", pa.float64()),
+        ("shrunk_rate", pa.float64()),
+        ("own_weight", pa.float64()),
         ("centre_rate", pa.float64()),
         ("lower_95", pa.float64()),
         ("upper_95", pa.float64()),
@@ -106,6 +109,14 @@ class _Point:
     period_on: dt.date
     numerator: int | None
     denominator: int | None
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What the shown hospitals of one period and measure have in common."""
+
+    funnel: FunnelFit
+    shrinkage: ShrinkageFit | None
 
 
 def xmr_table(cells: Sequence[Cell], *, with_network: bool) -> pa.Table:
@@ -221,7 +232,7 @@ def funnel_tables(cells: Sequence[Cell]) -> tuple[pa.Table, pa.Table]:
         if fit is None:
             continue
         rows += [_funnel_row(head, cell, fit) for cell in shown]
-        curves += _curve(head, fit, [cell.denominator(code) or 0 for cell in shown])
+        curves += _curve(head, fit.funnel, [cell.denominator(code) or 0 for cell in shown])
     return (
         pa.Table.from_pylist(rows, schema=FUNNEL_SCHEMA),
         pa.Table.from_pylist(curves, schema=LIMITS_SCHEMA),
@@ -249,13 +260,14 @@ def _funnels(cells: Sequence[Cell]) -> Iterable[tuple[dict[str, Any], list[Cell]
                 yield head, [cell for cell in of_measure if cell.rate(code) is not None]
 
 
-def _fit(shown: Sequence[Cell], code: str) -> FunnelFit | None:
-    return fit_funnel(
-        [cell.numerator or 0 for cell in shown], [cell.denominator(code) or 0 for cell in shown]
-    )
+def _fit(shown: Sequence[Cell], code: str) -> _Fit | None:
+    numerators = [cell.numerator or 0 for cell in shown]
+    denominators = [cell.denominator(code) or 0 for cell in shown]
+    funnel = fit_funnel(numerators, denominators)
+    return _Fit(funnel, fit_shrinkage(numerators, denominators)) if funnel else None
 
 
-def _funnel_row(head: dict[str, Any], cell: Cell, fit: FunnelFit | None) -> dict[str, Any]:
+def _funnel_row(head: dict[str, Any], cell: Cell, fit: _Fit | None) -> dict[str, Any]:
     numerator = cell.numerator or 0
     denominator = cell.denominator(head["denominator_code"]) or 0
     lower, upper = wilson_interval(numerator, denominator)
@@ -269,14 +281,18 @@ def _funnel_row(head: dict[str, Any], cell: Cell, fit: FunnelFit | None) -> dict
     }
     if fit is None:
         return row
+    funnel, shrinkage = fit.funnel, fit.shrinkage
+    if shrinkage is not None:
+        row["shrunk_rate"] = shrinkage.shrunk_rate(numerator, denominator)
+        row["own_weight"] = shrinkage.weight(denominator)
     return (
         row
-        | _limits(fit, denominator)
+        | _limits(funnel, denominator)
         | {
-            "phi": fit.phi,
-            "tau2": fit.tau2,
-            "hospitals_count": fit.points_count,
-            "position_code": funnel_position(fit, numerator, denominator),
+            "phi": funnel.phi,
+            "tau2": funnel.tau2,
+            "hospitals_count": funnel.points_count,
+            "position_code": funnel_position(funnel, numerator, denominator),
         }
     )
 

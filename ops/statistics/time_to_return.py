@@ -8,8 +8,10 @@ day by day, what share of all is still waiting and then comes back.
 Sources:
     Aalen OO, Johansen S (1978), An empirical transition matrix for non-homogeneous Markov chains,
     Scandinavian Journal of Statistics 5:141-150.
-    Variance (delta method, of the discrete estimate): Marubini E, Valsecchi MG (1995), Analysing
-    Survival Data from Clinical Trials and Observational Studies, chapter 10.
+    Variance (delta method, of the discrete estimate) and limits: Marubini E, Valsecchi MG (1995),
+    Analysing Survival Data from Clinical Trials and Observational Studies, chapter 10; Choudhury JB
+    (2002), Non-parametric confidence interval estimation for competing risks analysis, Statistics
+    in Medicine 21:1129-1144.
 """
 
 from __future__ import annotations
@@ -38,6 +40,21 @@ class CumulativeIncidence:
     standard_error: Floats
     waiting: Floats
     periods_count: int
+
+    def limits(self, cause: int, z: float) -> tuple[Floats, Floats]:
+        """Return the lower and upper limits of one cause's incidence; nan where it is 0 or 1.
+
+        On the scale of log(-log), on which no limit falls outside 0 and 1.
+
+        Args:
+            cause: its position among the causes.
+            z: the normal deviate.
+        """
+        incidence, error = self.incidence[cause], self.standard_error[cause]
+        inside = (incidence > 0) & (incidence < 1)
+        share = np.where(inside, incidence, np.nan)
+        spread = z * error / (share * np.log(share))
+        return share ** np.exp(-spread), share ** np.exp(spread)
 
 
 def cumulative_incidence(

@@ -142,6 +142,42 @@ def test_a_centre_line_holds_no_hidden_month(file: Path) -> None:
     assert whole > 3
 
 
+def test_the_mean_that_rates_are_shrunk_to_holds_no_hidden_hospital(file: Path) -> None:
+    funnels = defaultdict(list)
+    for *head, numerator, denominator, rate, shrunk, weight in query(
+        file,
+        "select period_on, measure_code, denominator_code, numerator_count, denominator_count, "
+        "rate, shrunk_rate, own_weight from rpt_ed_returns_funnel where own_weight < 0.999",
+    ):
+        # The reader solves a shrunk rate for what it was shrunk to.
+        mean = (shrunk - weight * rate) / (1 - weight)
+        funnels[tuple(head)].append((mean, numerator, denominator))
+    assert len(funnels) > 3
+    for found in funnels.values():
+        returns = sum(numerator for _, numerator, _ in found)
+        visits = sum(denominator for *_, denominator in found)
+        for mean, _, _ in found:
+            # All returns that the mean holds, less those that are shown: nothing is left.
+            assert mean * visits - returns == pytest.approx(0, abs=1e-6)
+
+
+def test_days_until_the_return_stand_in_the_hospitals_own_file_only(file: Path) -> None:
+    tables = {name for (name,) in query(file, "select table_name from duckdb_tables()")}
+    columns = {name for (name,) in query(file, "select column_name from duckdb_columns()")}
+    assert not [name for name in tables if "time_to_return" in name or "curve" in name]
+    assert not columns & {"at_risk_count", "day_number", "waiting_share", "deaths_count"}
+    own = file.parent.parent / "operational" / "harbour" / "current.duckdb"
+    counted = "select count(*) from {}rpt_ed_time_to_return where {}"
+    assert query(own, counted.format("own.", "at_risk_count > 0"))[0][0] > 30
+    # Each hospital's counts differ: what stands there is this one's, and nobody else's.
+    with duckdb.connect(str(file.parent.parent / "warehouse.duckdb"), read_only=True) as con:
+        whole = con.execute(
+            "select at_risk_count from marts.rpt_ed_time_to_return "
+            "where hospital_key = 'harbour' order by all"
+        ).fetchall()
+    assert query(own, "select at_risk_count from own.rpt_ed_time_to_return order by all") == whole
+
+
 def test_no_percentile_is_published(file: Path) -> None:
     columns = query(file, "select distinct column_name from duckdb_columns()")
     assert len(columns) > 30

@@ -130,6 +130,28 @@ def test_own_hospital_is_placed_in_the_funnel_of_the_others_without_moving_it() 
     assert row["hospitals_count"] == 3
 
 
+def test_rates_are_shrunk_by_the_hospitals_that_are_shown() -> None:
+    # Moments of 12/1200, 30/2000 and 9/1500, mean 51/4700: sum of n (p - mean)^2 is 0.0705958, over
+    # mean (1 - mean) = 0.0107333: 6.57726, 2 of it chance. Room 4700 - 7,690,000/4700 - 2 = 3061.83:
+    # correlation 4.57726 / 3061.83 = 0.00149494.
+    rows = funnel_tables(FUNNEL)[0].to_pylist()
+    shown = [row for row in rows if row["denominator_code"] == "all_visits"]
+    spread = 1 / 0.00149494 - 1
+    for row in shown:
+        n = row["denominator_count"]
+        assert row["own_weight"] == pytest.approx(n / (n + spread), rel=1e-4)
+        shrunk = (row["numerator_count"] + spread * 51 / 4700) / (n + spread)
+        assert row["shrunk_rate"] == pytest.approx(shrunk, rel=1e-4)
+    own = own_funnel_table([cell("d", JAN, 7, 900)], FUNNEL).to_pylist()
+    row = next(row for row in own if row["denominator_code"] == "all_visits")
+    assert row["shrunk_rate"] == pytest.approx((7 + spread * 51 / 4700) / (900 + spread), rel=1e-4)
+
+
+def test_a_rate_is_not_shrunk_to_hospitals_without_a_return() -> None:
+    rows = funnel_tables([cell("a", JAN, 0), cell("b", JAN, 0)])[0].to_pylist()
+    assert {row["shrunk_rate"] for row in rows} == {None}
+
+
 def test_own_hospital_without_a_funnel_keeps_its_figures() -> None:
     own = own_funnel_table([cell("d", FEB, 7, 900)], FUNNEL).to_pylist()
     assert {row["numerator_count"] for row in own} == {7}

@@ -51,6 +51,32 @@ def test_ten_visits_worked_by_hand() -> None:
     assert found.standard_error[0][0] == pytest.approx(0.016**0.5)
 
 
+def test_limits_worked_by_hand() -> None:
+    # 0.2 of ten visits: error 0.126491; 0.2 ln 0.2 = -0.321888; 1.959964 * 0.126491 / 0.321888 =
+    # 0.770206; exp of it 2.160212, of its negative 0.462918: 0.2^2.160212 and 0.2^0.462918.
+    found = cumulative_incidence([10], [[2]])
+    lower, upper = found.limits(0, 1.959964)
+    assert (lower[0], upper[0]) == (
+        pytest.approx(0.03090, abs=2e-5),
+        pytest.approx(0.4747, abs=2e-4),
+    )
+
+
+def test_nobody_and_everybody_have_no_limits() -> None:
+    for events in (0, 10):
+        lower, upper = cumulative_incidence([10], [[events]]).limits(0, 1.959964)
+        assert np.isnan([lower[0], upper[0]]).all()
+
+
+def test_limits_hold_the_true_share_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(11)
+    held = 0
+    for _ in range(600):
+        lower, upper = cumulative_incidence([200], [[int(rng.binomial(200, 0.1))]]).limits(0, 1.96)
+        held += bool(lower[0] <= 0.1 <= upper[0])
+    assert held / 600 == pytest.approx(0.95, abs=0.025)
+
+
 def test_variance_of_two_days_worked_by_hand() -> None:
     # Day 1: h = 1/5 return, g = 1/5 die of 10. Day 2: 4 at risk, f = 1/4 return, nobody dies.
     # I = h + (1 - h - g) f. Derivatives: by h 1 - f = 3/4, by g -f = -1/4, by f 3/5.

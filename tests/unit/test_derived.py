@@ -131,9 +131,9 @@ def test_own_hospital_is_placed_in_the_funnel_of_the_others_without_moving_it() 
 
 
 def test_rates_are_shrunk_by_the_hospitals_that_are_shown() -> None:
-    # Moments of 12/1200, 30/2000 and 9/1500, mean 51/4700: sum of n (p - mean)^2 is 0.0705958, over
-    # mean (1 - mean) = 0.0107333: 6.57726, 2 of it chance. Room 4700 - 7,690,000/4700 - 2 = 3061.83:
-    # correlation 4.57726 / 3061.83 = 0.00149494.
+    # Moments of 12/1200, 30/2000 and 9/1500, mean 51/4700: sum of n (p - mean)^2 is 0.0705958,
+    # over mean (1 - mean) = 0.0107333: 6.57726, 2 of it chance.
+    # Room 4700 - 7,690,000/4700 - 2 = 3061.83: correlation 4.57726 / 3061.83 = 0.00149494.
     rows = funnel_tables(FUNNEL)[0].to_pylist()
     shown = [row for row in rows if row["denominator_code"] == "all_visits"]
     spread = 1 / 0.00149494 - 1

@@ -1,4 +1,4 @@
--- One row per hospital, half-year of the index arrival and day after departure, 1 to 30: how many
+-- One row per hospital, half-year with ED visits and day after departure, 1 to 30: how many
 -- index visits wait for an end, and which ends the day brings.
 --
 -- Day 1 is the first 24 hours, so that days 1 to 3 are the 72 hours of the headline measure. The
@@ -10,6 +10,11 @@
 {%- for day in range(1, last_day + 1) %}{% do days.append([day]) %}{% endfor %}
 with returns as (
     select * from {{ ref('fct_ed_returns') }}
+),
+
+visits as (
+    select * from {{ ref('fct_ed_visits') }}
+    where not is_duplicate_registration and leg_arrived_month_on is not null
 ),
 
 hospitals as (
@@ -38,8 +43,7 @@ dated as (
             as returned_on,
         coalesce({{ completed_seconds(
             "returns.index_departed_at", "snapshots.data_through_at"
-        ) }}, 0) as seen_seconds,
-        snapshots.data_through_at
+        ) }}, 0) as seen_seconds
     from returns
     inner join hospitals on returns.hospital_key = hospitals.hospital_key
     left join patients on returns.person_key = patients.person_key
@@ -63,8 +67,7 @@ ended as (
             when return_outcome_code in ('admitted', 'unknown') then return_outcome_code
             else 'other'
         end as end_code,
-        greatest({{ whole_quotient("seen_seconds", 86400) }}, 0) as seen_days,
-        data_through_at
+        greatest({{ whole_quotient("seen_seconds", 86400) }}, 0) as seen_days
     from dated
 ),
 
@@ -76,15 +79,21 @@ counted as (
         period_on,
         case when end_day <= seen_days then end_code else 'lost' end as exit_code,
         least(coalesce(end_day, seen_days + 1), seen_days + 1, {{ last_day + 1 }}) as exit_day,
-        count(*) as visits_count,
-        max(data_through_at) as data_through_at
+        count(*) as visits_count
     from ended
     group by hospital_key, period_on, exit_code, exit_day
 ),
 
+periods as (
+    select distinct
+        hospital_key,
+        {{ half_year_of("leg_arrived_month_on") }} as period_on
+    from visits
+),
+
 final as (
     select
-        counted.hospital_key,
+        periods.hospital_key,
         days.day_number,
         cast(sum(
             case
@@ -101,19 +110,24 @@ final as (
             ("died", "deaths_count"),
             ("lost", "lost_count"),
         ] %}
-        cast(sum(
-            case
-                when counted.exit_day = days.day_number and counted.exit_code = '{{ code }}'
-                    then counted.visits_count
-                else 0
-            end
-        ) as bigint) as {{ name }},
+            cast(sum(
+                case
+                    when counted.exit_day = days.day_number and counted.exit_code = '{{ code }}'
+                        then counted.visits_count
+                    else 0
+                end
+            ) as bigint) as {{ name }},
         {%- endfor %}
-        counted.period_on,
-        max(counted.data_through_at) as data_through_at
-    from counted
+        periods.period_on,
+        max(snapshots.data_through_at) as data_through_at
+    from periods
     cross join days
-    group by counted.hospital_key, days.day_number, counted.period_on
+    cross join snapshots
+    left join counted
+        on
+            periods.hospital_key = counted.hospital_key
+            and periods.period_on = counted.period_on
+    group by periods.hospital_key, days.day_number, periods.period_on
 )
 
 select * from final

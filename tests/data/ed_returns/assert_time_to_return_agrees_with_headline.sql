@@ -1,6 +1,6 @@
 -- Fails where the first days of rpt_ed_time_to_return hold other admitted returns than the headline
--- measure counts for the same hospital and half-year. Both go their own way from fct_ed_returns: one
--- by days and ends, the other by windows.
+-- measure counts for the same hospital and half-year. Both go their own way from fct_ed_returns:
+-- one by days and ends, the other by windows.
 --
 -- Says nothing of half-years in which a visit is not followed for the window or a return is open:
 -- there the curve holds visits that the measure leaves out.

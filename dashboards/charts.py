@@ -324,10 +324,12 @@ def time_to_return(rows: Sequence[Row]) -> Spec:
     }
     y = _rate_axis("Share of index visits so far") | {"scale": {"zero": True}}
     colour = _scale("end", list(CURVES.values()), CURVE_COLOURS)
+    # Else the legend is as pale as the bands.
+    colour["legend"] = {"symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 3}
     dash: Spec = {"field": "end", "type": "nominal", "legend": None}
     dash["scale"] = {"domain": list(CURVES.values()), "range": CURVE_DASHES}
-    band = {"type": "area", "interpolate": "step-before", "opacity": 0.15}
-    line = {"type": "line", "interpolate": "step-before", "strokeWidth": 2}
+    band = {"type": "area", "interpolate": "step-after", "opacity": 0.15}
+    line = {"type": "line", "interpolate": "step-after", "strokeWidth": 2}
     tooltip = [
         {"field": "end", "type": "nominal", "title": "End"},
         {"field": "day", "type": "quantitative", "title": "Day"},

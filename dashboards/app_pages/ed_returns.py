@@ -298,7 +298,7 @@ def _time_to_return(view: View) -> None:
     days = queries.return_curve(view, period)
     page.chart(charts.time_to_return(days))
     page.note(
-        f"{_many(days[0]['at_risk_count'] + days[0]['lost_count'], 'index visit')}, whatever "
+        f"Index visits: {days[0]['at_risk_count'] + days[0]['lost_count']:,}, whatever "
         "measure is chosen; the first return or death ends the waiting. The dead are not counted "
         "as if they could still return. A day counts the visits that the data follow to "
         f"its end; on day {days[-1]['day_number']} that is {days[-1]['at_risk_count']:,} still "

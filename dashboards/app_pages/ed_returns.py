@@ -79,8 +79,9 @@ def _definitions(view: View, measure: Row) -> None:
         st.write(
             "**Hidden**: a count of 1 to 10, or one that could be worked out from others. Zero is "
             "shown. A month or half-year is shown ten days after its end. **XmR chart**: mean and "
-            "limits of 2.66 mean moving ranges. **Funnel**: limits of 95 and 99.8 % widened for "
-            "over-dispersion (Spiegelhalter 2005), fitted to the hospitals that are shown. "
+            "limits of 2.66 mean moving ranges. **p-chart**: limits of three standard errors of "
+            "each month's own visits, which hold chance alone. **Funnel**: limits of 95 and 99.8 % "
+            "widened for over-dispersion (Spiegelhalter 2005), fitted to the hospitals shown. "
             "**Shrunk rate**: the rate drawn towards the hospitals' common mean, the more so the "
             "fewer visits it stands on (beta-binomial model, fitted to the hospitals shown)."
         )
@@ -120,6 +121,8 @@ def _months(view: View, measure: str, denominator: str) -> None:
             tables.count("Index visits", "index_visits"),
             tables.percent(f"Rate per {DENOMINATORS[denominator]}", "rate"),
             tables.text("Special cause", "cause"),
+            tables.percent("p-chart lower", "p_lower_limit"),
+            tables.percent("p-chart upper", "p_upper_limit"),
         ],
         rows,
     )

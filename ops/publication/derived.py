@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ops.statistics.control_charts import xmr_chart
+from ops.statistics.control_charts import p_chart, xmr_chart
 from ops.statistics.funnel import FunnelFit, fit_funnel, funnel_position
 from ops.statistics.intervals import Z_95, Z_998, wilson_interval
 from ops.statistics.shrinkage import ShrinkageFit, fit_shrinkage
@@ -40,6 +40,9 @@ XMR_SCHEMA = pa.schema(
         ("is_trial", pa.bool_()),
         ("special_cause_codes", pa.string()),
         ("special_cause_direction", pa.string()),
+        ("p_lower_limit", pa.float64()),
+        ("p_upper_limit", pa.float64()),
+        ("p_special_cause_codes", pa.string()),
     ]
 )
 FUNNEL_SCHEMA = pa.schema(
@@ -192,6 +195,8 @@ def _xmr_rows(
         for point in ordered
     ]
     chart = xmr_chart(rates)
+    binomial = p_chart([p.numerator for p in ordered], [p.denominator for p in ordered])
+    p_points = zip(binomial.lower, binomial.upper, binomial.points, strict=True)
     mean, lower, upper = (chart.mean, chart.lower, chart.upper) if is_whole else (None, None, None)
     return [
         head
@@ -210,8 +215,13 @@ def _xmr_rows(
             "is_trial": chart.is_trial,
             "special_cause_codes": (",".join(drawn.causes) or None) if is_whole else None,
             "special_cause_direction": drawn.direction if is_whole else None,
+            "p_lower_limit": p_lower if is_whole else None,
+            "p_upper_limit": p_upper if is_whole else None,
+            "p_special_cause_codes": (",".join(p_drawn.causes) or None) if is_whole else None,
         }
-        for point, drawn in zip(ordered, chart.points, strict=True)
+        for point, drawn, (p_lower, p_upper, p_drawn) in zip(
+            ordered, chart.points, p_points, strict=True
+        )
     ]
 
 

@@ -142,6 +142,31 @@ def test_a_centre_line_holds_no_hidden_month(file: Path) -> None:
     assert whole > 3
 
 
+def test_p_limits_stand_where_every_closed_month_is_shown(file: Path) -> None:
+    # The middle of two p-limits is the pooled rate: times all visits, less the returns shown.
+    rows = query(
+        file,
+        "select series_code, hospital_key, measure_code, denominator_code, numerator_count, "
+        "denominator_count, p_lower_limit, p_upper_limit, mean_rate from rpt_ed_returns_xmr",
+    )
+    assert not [
+        row for row in rows if row[8] is None and (row[6] is not None or row[7] is not None)
+    ]
+    series = defaultdict(list)
+    for row in rows:
+        if row[6] is not None and row[4] is not None and row[6] > 0:
+            series[row[:4]].append(row)
+    whole = 0
+    for found in series.values():
+        shown = [row for row in rows if row[:4] == found[0][:4] and row[4] is not None]
+        visits = sum(row[5] for row in shown)
+        for row in found:
+            pooled = (row[6] + row[7]) / 2
+            assert pooled * visits - sum(r[4] for r in shown) == pytest.approx(0, abs=1e-6)
+            whole += 1
+    assert whole > 30
+
+
 def test_the_mean_that_rates_are_shrunk_to_holds_no_hidden_hospital(file: Path) -> None:
     funnels = defaultdict(list)
     for *head, numerator, denominator, rate, shrunk, weight in query(

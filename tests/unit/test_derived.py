@@ -15,7 +15,7 @@ JAN, FEB, MAR = (dt.date(2024, month, 1) for month in (1, 2, 3))
 
 
 def cell(hospital: str, month: dt.date, numerator: int | None, visits: int | None = 1000) -> Cell:
-    index = None if visits is None else visits - 200
+    index = None if visits is None else visits - visits // 5
     return Cell(hospital, month, "m", numerator, index, visits)
 
 
@@ -65,8 +65,24 @@ def test_a_series_with_a_hidden_month_has_points_and_no_mean() -> None:
     assert {row["series_code"] for row in rows} == {"hospital"}
     shown = [row for row in rows if row["denominator_code"] == "index_visits"]
     assert [row["rate"] for row in shown] == [0.025, None, 0.05]
-    for name in ("mean_rate", "upper_limit", "lower_limit", "special_cause_codes"):
+    hidden = ("mean_rate", "upper_limit", "lower_limit", "special_cause_codes")
+    for name in (*hidden, "p_lower_limit", "p_upper_limit", "p_special_cause_codes"):
         assert {row[name] for row in shown} == {None}
+
+
+def test_each_month_has_p_limits_of_its_own_visits() -> None:
+    # 20/100 and 80/400: mean 0.2, standard errors 0.04 and 0.02.
+    cells = [cell("a", JAN, 20, 100), cell("a", FEB, 80, 400)]
+    rows = xmr_table(cells, with_network=False).to_pylist()
+    shown = [row for row in rows if row["denominator_code"] == "all_visits"]
+    assert [row["p_lower_limit"] for row in shown] == pytest.approx([0.08, 0.14])
+    assert [row["p_upper_limit"] for row in shown] == pytest.approx([0.32, 0.26])
+    assert {row["p_special_cause_codes"] for row in shown} == {None}
+    # 45/100 and 55/400: the mean is the same, both lie outside.
+    moved = [cell("a", JAN, 45, 100), cell("a", FEB, 55, 400)]
+    rows = xmr_table(moved, with_network=False).to_pylist()
+    shown = [row for row in rows if row["denominator_code"] == "all_visits"]
+    assert [row["p_special_cause_codes"] for row in shown] == ["outside_limits"] * 2
 
 
 def test_an_open_month_is_no_hidden_one() -> None:

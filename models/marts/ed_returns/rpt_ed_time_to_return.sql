@@ -37,10 +37,19 @@ dated as (
     select
         returns.*,
         patients.deceased_on,
-        cast({{ to_local("returns.index_departed_at", "hospitals.time_zone") }} as date)
-            as departed_on,
-        cast({{ to_local("returns.return_arrived_at", "hospitals.time_zone") }} as date)
-            as returned_on,
+        -- Dates on the hospital's clock are dear, and only those of the dead are looked at.
+        case
+            when patients.deceased_on is not null
+                then cast({{ to_local(
+                    "returns.index_departed_at", "hospitals.time_zone"
+                ) }} as date)
+        end as departed_on,
+        case
+            when patients.deceased_on is not null
+                then cast({{ to_local(
+                    "returns.return_arrived_at", "hospitals.time_zone"
+                ) }} as date)
+        end as returned_on,
         coalesce({{ completed_seconds(
             "returns.index_departed_at", "snapshots.data_through_at"
         ) }}, 0) as seen_seconds

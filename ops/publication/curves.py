@@ -19,13 +19,6 @@ import pyarrow as pa
 from ops.statistics.intervals import Z_95
 from ops.statistics.time_to_return import cumulative_incidence
 
-OWN_TIME_TO_RETURN = """
-    select
-        period_on, day_number, at_risk_count, admitted_returns_count, other_returns_count,
-        unknown_returns_count, deaths_count, lost_count, data_through_at
-    from warehouse.marts.rpt_ed_time_to_return
-    where hospital_key = $hospital
-"""
 CURVES_SCHEMA = pa.schema(
     [
         ("period_on", pa.date32()),

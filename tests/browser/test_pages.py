@@ -22,6 +22,7 @@ pytestmark = [
 
 PAGES = {
     "": "ED return visits",
+    "ed-flow": "ED flow",
     "claims": "Claims",
     "cohorts": "Cohorts",
     "data-quality": "Data quality",

@@ -293,6 +293,72 @@ def funnel(
     return _chart(layers, height=360, description=described)
 
 
+CURVES = {"any": "Any return", "admitted": "Return with admission", "died": "Death, no return"}
+CURVE_COLOURS = [BLUE, VERMILLION, GREY]
+CURVE_DASHES = [[1, 0], [7, 3], [2, 2]]
+
+
+def time_to_return(rows: Sequence[Row]) -> Spec:
+    """Return cumulative incidence curves as steps, with limits shaded.
+
+    Args:
+        rows: one per day, as ``rpt_ed_return_curves`` has them; shares from 0 to 1.
+    """
+    start: Row = {"day_number": 0} | {f"{code}_share": 0.0 for code in CURVES}
+    points: list[Row] = [
+        {
+            "day": row["day_number"],
+            "end": end,
+            "rate": row[f"{code}_share"],
+            "lower": row.get(f"{code}_lower"),
+            "upper": row.get(f"{code}_upper"),
+        }
+        for code, end in CURVES.items()
+        for row in [start, *rows]
+    ]
+    x: Spec = {
+        "field": "day",
+        "type": "quantitative",
+        "title": "Days since departure",
+        "axis": {"grid": False, "tickMinStep": 1, "values": [0, 1, 2, 3, 7, 14, 21, 30]},
+    }
+    y = _rate_axis("Share of index visits so far") | {"scale": {"zero": True}}
+    colour = _scale("end", list(CURVES.values()), CURVE_COLOURS)
+    # Else the legend is as pale as the bands.
+    colour["legend"] = {"symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 3}
+    dash: Spec = {"field": "end", "type": "nominal", "legend": None}
+    dash["scale"] = {"domain": list(CURVES.values()), "range": CURVE_DASHES}
+    band = {"type": "area", "interpolate": "step-after", "opacity": 0.15}
+    line = {"type": "line", "interpolate": "step-after", "strokeWidth": 2}
+    tooltip = [
+        {"field": "end", "type": "nominal", "title": "End"},
+        {"field": "day", "type": "quantitative", "title": "Day"},
+        {"field": "rate", "type": "quantitative", "format": ".2%", "title": "Share so far"},
+    ]
+    layers: list[Spec] = [
+        {
+            "transform": [{"filter": "isValid(datum.lower)"}],
+            "mark": band,
+            "encoding": {
+                "x": x,
+                "y": y | {"field": "lower"},
+                "y2": {"field": "upper"},
+                "color": colour,
+            },
+        },
+        {
+            "mark": line,
+            "encoding": {"x": x, "y": y, "color": colour, "strokeDash": dash},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 40, "opacity": 0},
+            "encoding": {"x": x, "y": y, "color": colour, "tooltip": tooltip},
+        },
+    ]
+    described = "Share of index visits that returned or died by day; the table holds its figures"
+    return _chart([_over(points, layers)], height=320, description=described)
+
+
 def monthly_line(
     rows: Sequence[Row], *, value: str, title: str, number_format: str, colour: str = BLUE
 ) -> Spec:

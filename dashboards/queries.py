@@ -176,6 +176,24 @@ def funnel_limits(view: View, measure: str, denominator: str, period: Any) -> li
     )
 
 
+def return_curve_periods(view: View) -> list[Any]:
+    """Return half-years that a hospital's own file has a time-to-return curve of, latest first."""
+    found = _rows(
+        view.path, "select distinct period_on from own.rpt_ed_return_curves order by period_on desc"
+    )
+    return [row["period_on"] for row in found]
+
+
+def return_curve(view: View, period: Any) -> list[Row]:
+    """Return the days of one curve with the counts they are made of."""
+    return _rows(
+        view.path,
+        "select * from own.rpt_ed_return_curves inner join own.rpt_ed_time_to_return "
+        "using (period_on, day_number) where period_on = $1 order by day_number",
+        (period,),
+    )
+
+
 def ed_attrition(view: View) -> list[Row]:
     """Return the steps from registrations to the numerator of the headline measure."""
     return _rows(

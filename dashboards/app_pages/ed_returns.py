@@ -33,6 +33,7 @@ def render() -> None:
         _hospitals(view, measure["measure_code"], denominator)
     else:
         page.note("Each hospital sees its own counts of this measure; hospitals are not compared.")
+    _time_to_return(view)
     _attrition(view)
 
 
@@ -78,8 +79,11 @@ def _definitions(view: View, measure: Row) -> None:
         st.write(
             "**Hidden**: a count of 1 to 10, or one that could be worked out from others. Zero is "
             "shown. A month or half-year is shown ten days after its end. **XmR chart**: mean and "
-            "limits of 2.66 mean moving ranges. **Funnel**: limits of 95 and 99.8 % widened for "
-            "over-dispersion (Spiegelhalter 2005), fitted to the hospitals that are shown."
+            "limits of 2.66 mean moving ranges. **p-chart**: limits of three standard errors of "
+            "each month's own visits, which hold chance alone. **Funnel**: limits of 95 and 99.8 % "
+            "widened for over-dispersion (Spiegelhalter 2005), fitted to the hospitals shown. "
+            "**Shrunk rate**: the rate drawn towards the hospitals' common mean, the more so the "
+            "fewer visits it stands on (beta-binomial model, fitted to the hospitals shown)."
         )
 
 
@@ -117,6 +121,8 @@ def _months(view: View, measure: str, denominator: str) -> None:
             tables.count("Index visits", "index_visits"),
             tables.percent(f"Rate per {DENOMINATORS[denominator]}", "rate"),
             tables.text("Special cause", "cause"),
+            tables.percent("p-chart lower", "p_lower_limit"),
+            tables.percent("p-chart upper", "p_upper_limit"),
         ],
         rows,
     )
@@ -264,6 +270,7 @@ def _hospitals(view: View, measure: str, denominator: str) -> None:
             tables.percent("Rate", "rate"),
             tables.percent("Lower (Wilson 95 %)", "wilson_lower"),
             tables.percent("Upper (Wilson 95 %)", "wilson_upper"),
+            tables.percent("Shrunk rate", "shrunk_rate"),
             tables.Column("In the funnel", _position),
         ],
         sorted(points + own, key=lambda row: str(row["hospital_name"])),
@@ -272,6 +279,54 @@ def _hospitals(view: View, measure: str, denominator: str) -> None:
 
 def _position(row: Row) -> str:
     return escape(POSITIONS.get(row["position_code"] or "", "no funnel"))
+
+
+def _time_to_return(view: View) -> None:
+    st.header("How long until the return")
+    if view.is_network:
+        st.info(
+            "Counts by day are small, and their sums would uncover hidden ones: this curve stands "
+            "in a hospital's own figures only."
+        )
+        return
+    periods = queries.return_curve_periods(view)
+    if not periods:
+        st.info("No index visit of this hospital has been followed for a whole day.")
+        return
+    left, _ = st.columns(2)
+    with left:
+        period = st.selectbox(
+            "Half-year of the index visit", periods, format_func=tables.half_year_name
+        )
+    days = queries.return_curve(view, period)
+    page.chart(charts.time_to_return(days))
+    page.note(
+        f"Index visits: {days[0]['at_risk_count'] + days[0]['lost_count']:,}, whatever "
+        "measure is chosen; the first return or death ends the waiting. The dead are not counted "
+        "as if they could still return. A day counts the visits that the data follow to "
+        f"its end; on day {days[-1]['day_number']} that is {days[-1]['at_risk_count']:,} still "
+        "waiting. Shaded: 95 % limits."
+    )
+    page.table_under_chart(
+        f"Returns by day after departure, {tables.half_year_name(period)}",
+        [
+            tables.count("Day", "day_number"),
+            tables.count("Waiting and followed", "at_risk_count"),
+            tables.count("Returned, admitted", "admitted_returns_count"),
+            tables.count("Returned, not admitted", "other_returns_count"),
+            tables.count("Returned, still open", "unknown_returns_count"),
+            tables.count("Died", "deaths_count"),
+            tables.count("Not followed further", "lost_count"),
+            tables.percent("Admitted so far", "admitted_share"),
+            tables.percent("Lower (95 %)", "admitted_lower"),
+            tables.percent("Upper (95 %)", "admitted_upper"),
+            tables.percent("Any return so far", "any_share"),
+            tables.percent("Lower (95 %)", "any_lower"),
+            tables.percent("Upper (95 %)", "any_upper"),
+            tables.percent("Dead so far, without return", "died_share"),
+        ],
+        days,
+    )
 
 
 def _attrition(view: View) -> None:

@@ -24,12 +24,14 @@ from ops.privacy.lineage import follow
 from ops.privacy.project import Model, Project
 from ops.privacy.rules import ZONES
 from ops.privacy.scope import CannotFollow
+from ops.publication.curves import CURVES_SCHEMA
 from ops.publication.derived import FUNNEL_SCHEMA, LIMITS_SCHEMA, XMR_SCHEMA
 from ops.publication.history import HALF_YEARLY
 from ops.publication.own_tables import OWN_TABLES
 from ops.publication.publish import (
     DERIVED_TABLES,
     NETWORK_TABLES,
+    OWN_DERIVED_TABLES,
     PUBLICATION,
     cells_query,
     network_query,
@@ -43,6 +45,7 @@ _DERIVED_SCHEMAS = {
     "rpt_ed_returns_xmr": XMR_SCHEMA,
     "rpt_ed_returns_funnel": FUNNEL_SCHEMA,
     "rpt_ed_returns_funnel_limits": LIMITS_SCHEMA,
+    "rpt_ed_return_curves": CURVES_SCHEMA,
 }
 # Drawn up for the network alone.
 _NETWORK_ONLY = frozenset({"rpt_ed_returns_funnel_limits"})
@@ -186,6 +189,8 @@ def _operational(catalogue: _Catalogue) -> Iterator[ZoneTable]:
             relations = [follow(cells_query("own", *cells), of_the_file)]
             relations += _followed(catalogue, name, [network])
             yield ZoneTable("operational", name, _drawn_up(name, relations))
+    for name, query in OWN_DERIVED_TABLES.items():
+        yield ZoneTable("operational", name, _drawn_up(name, [follow(query, of_the_file)]))
 
 
 def _released(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:

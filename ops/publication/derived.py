@@ -15,15 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ops.publication.statistics import (
-    Z_95,
-    Z_998,
-    FunnelFit,
-    fit_funnel,
-    funnel_position,
-    wilson_interval,
-    xmr_chart,
-)
+from ops.statistics.control_charts import p_chart, xmr_chart
+from ops.statistics.funnel import FunnelFit, fit_funnel, funnel_position
+from ops.statistics.intervals import Z_95, Z_998, wilson_interval
+from ops.statistics.shrinkage import ShrinkageFit, fit_shrinkage
 
 DENOMINATORS = ("all_visits", "index_visits")
 CURVE_POINTS = 60
@@ -45,6 +40,9 @@ XMR_SCHEMA = pa.schema(
         ("is_trial", pa.bool_()),
         ("special_cause_codes", pa.string()),
         ("special_cause_direction", pa.string()),
+        ("p_lower_limit", pa.float64()),
+        ("p_upper_limit", pa.float64()),
+        ("p_special_cause_codes", pa.string()),
     ]
 )
 FUNNEL_SCHEMA = pa.schema(
@@ -58,6 +56,8 @@ FUNNEL_SCHEMA = pa.schema(
         ("rate", pa.float64()),
         ("wilson_lower", pa.float64()),
         ("wilson_upper", pa.float64()),
+        ("shrunk_rate", pa.float64()),
+        ("own_weight", pa.float64()),
         ("centre_rate", pa.float64()),
         ("lower_95", pa.float64()),
         ("upper_95", pa.float64()),
@@ -112,6 +112,14 @@ class _Point:
     period_on: dt.date
     numerator: int | None
     denominator: int | None
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What the shown hospitals of one period and measure have in common."""
+
+    funnel: FunnelFit
+    shrinkage: ShrinkageFit | None
 
 
 def xmr_table(cells: Sequence[Cell], *, with_network: bool) -> pa.Table:
@@ -187,6 +195,8 @@ def _xmr_rows(
         for point in ordered
     ]
     chart = xmr_chart(rates)
+    binomial = p_chart([p.numerator for p in ordered], [p.denominator for p in ordered])
+    p_points = zip(binomial.lower, binomial.upper, binomial.points, strict=True)
     mean, lower, upper = (chart.mean, chart.lower, chart.upper) if is_whole else (None, None, None)
     return [
         head
@@ -205,8 +215,13 @@ def _xmr_rows(
             "is_trial": chart.is_trial,
             "special_cause_codes": (",".join(drawn.causes) or None) if is_whole else None,
             "special_cause_direction": drawn.direction if is_whole else None,
+            "p_lower_limit": p_lower if is_whole else None,
+            "p_upper_limit": p_upper if is_whole else None,
+            "p_special_cause_codes": (",".join(p_drawn.causes) or None) if is_whole else None,
         }
-        for point, drawn in zip(ordered, chart.points, strict=True)
+        for point, drawn, (p_lower, p_upper, p_drawn) in zip(
+            ordered, chart.points, p_points, strict=True
+        )
     ]
 
 
@@ -227,7 +242,7 @@ def funnel_tables(cells: Sequence[Cell]) -> tuple[pa.Table, pa.Table]:
         if fit is None:
             continue
         rows += [_funnel_row(head, cell, fit) for cell in shown]
-        curves += _curve(head, fit, [cell.denominator(code) or 0 for cell in shown])
+        curves += _curve(head, fit.funnel, [cell.denominator(code) or 0 for cell in shown])
     return (
         pa.Table.from_pylist(rows, schema=FUNNEL_SCHEMA),
         pa.Table.from_pylist(curves, schema=LIMITS_SCHEMA),
@@ -255,13 +270,14 @@ def _funnels(cells: Sequence[Cell]) -> Iterable[tuple[dict[str, Any], list[Cell]
                 yield head, [cell for cell in of_measure if cell.rate(code) is not None]
 
 
-def _fit(shown: Sequence[Cell], code: str) -> FunnelFit | None:
-    return fit_funnel(
-        [cell.numerator or 0 for cell in shown], [cell.denominator(code) or 0 for cell in shown]
-    )
+def _fit(shown: Sequence[Cell], code: str) -> _Fit | None:
+    numerators = [cell.numerator or 0 for cell in shown]
+    denominators = [cell.denominator(code) or 0 for cell in shown]
+    funnel = fit_funnel(numerators, denominators)
+    return _Fit(funnel, fit_shrinkage(numerators, denominators)) if funnel else None
 
 
-def _funnel_row(head: dict[str, Any], cell: Cell, fit: FunnelFit | None) -> dict[str, Any]:
+def _funnel_row(head: dict[str, Any], cell: Cell, fit: _Fit | None) -> dict[str, Any]:
     numerator = cell.numerator or 0
     denominator = cell.denominator(head["denominator_code"]) or 0
     lower, upper = wilson_interval(numerator, denominator)
@@ -275,14 +291,18 @@ def _funnel_row(head: dict[str, Any], cell: Cell, fit: FunnelFit | None) -> dict
     }
     if fit is None:
         return row
+    funnel, shrinkage = fit.funnel, fit.shrinkage
+    if shrinkage is not None:
+        row["shrunk_rate"] = shrinkage.shrunk_rate(numerator, denominator)
+        row["own_weight"] = shrinkage.weight(denominator)
     return (
         row
-        | _limits(fit, denominator)
+        | _limits(funnel, denominator)
         | {
-            "phi": fit.phi,
-            "tau2": fit.tau2,
-            "hospitals_count": fit.points_count,
-            "position_code": funnel_position(fit, numerator, denominator),
+            "phi": funnel.phi,
+            "tau2": funnel.tau2,
+            "hospitals_count": funnel.points_count,
+            "position_code": funnel_position(funnel, numerator, denominator),
         }
     )
 

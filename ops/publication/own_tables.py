@@ -48,6 +48,13 @@ OWN_INTERVALS = """
     from warehouse.marts.rpt_ed_intervals_monthly
     where hospital_key = $hospital
 """
+OWN_TIME_TO_RETURN = """
+    select
+        period_on, day_number, at_risk_count, admitted_returns_count, other_returns_count,
+        unknown_returns_count, deaths_count, lost_count, data_through_at
+    from warehouse.marts.rpt_ed_time_to_return
+    where hospital_key = $hospital
+"""
 # The allow-list of what a hospital's own file holds of itself, whole.
 OWN_TABLES = {
     "rpt_ed_returns_monthly": OWN_MONTHLY,
@@ -55,4 +62,5 @@ OWN_TABLES = {
     "rpt_ed_returns_attrition": OWN_ATTRITION,
     "rpt_ed_visit_mix_monthly": OWN_VISIT_MIX,
     "rpt_ed_intervals_monthly": OWN_INTERVALS,
+    "rpt_ed_time_to_return": OWN_TIME_TO_RETURN,
 }

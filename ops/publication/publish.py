@@ -36,6 +36,7 @@ from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import BuildRecord, read_record
 from ops.encryption import attach_warehouse
+from ops.publication.curves import Day, curves_table, days_query
 from ops.publication.derived import Cell, funnel_tables, own_funnel_table, xmr_table
 from ops.publication.history import (
     FRESH,
@@ -85,6 +86,8 @@ DERIVED_TABLES = {
     "rpt_ed_returns_funnel": HALF_YEARLY,
     "rpt_ed_returns_funnel_limits": HALF_YEARLY,
 }
+# The same for a hospital's own file alone: the query of the cells in its schema `own`.
+OWN_DERIVED_TABLES = {"rpt_ed_return_curves": days_query("own")}
 
 
 @dataclass(frozen=True)
@@ -322,6 +325,8 @@ def _write_own(con: duckdb.DuckDBPyConnection, hospital: str, network: list[Cell
     half_yearly = _cells(con, "own", *HALF_YEARLY)
     _create(con, "own.rpt_ed_returns_xmr", xmr_table(monthly, with_network=False))
     _create(con, "own.rpt_ed_returns_funnel", own_funnel_table(half_yearly, network))
+    days = [Day(*row) for row in con.execute(days_query("output.own")).fetchall()]
+    _create(con, "own.rpt_ed_return_curves", curves_table(days))
 
 
 def network_query(table: str) -> str:

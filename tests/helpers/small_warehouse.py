@@ -148,6 +148,7 @@ def build_small_warehouse(
             con.execute(f"create schema {schema}")
         _dimensions(con, is_synthetic=is_synthetic)
         _ed_returns(con, list(cells) if cells is not None else ed_return_cells())
+        _time_to_return(con)
         _claims(con)
         _cohorts(con)
         _quality(con)
@@ -311,6 +312,29 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
         ) as intervals(interval_code, disposition_code, minutes)
         where measure_code = 'ed_return_72h_admitted'
         """
+    )
+
+
+def _time_to_return(con: duckdb.DuckDBPyConnection) -> None:
+    """Days of two half-years, of which the second ends before its visits are followed for all."""
+    rng = np.random.default_rng(5)
+    rows: list[Any] = []
+    for hospital, _, _, volume in HOSPITALS:
+        for period, losses in ((dt.date(2024, 1, 1), 0.0), (dt.date(2024, 7, 1), 0.03)):
+            waiting = int(rng.poisson(6 * volume * 0.78))
+            for day in range(1, 31):
+                lost = int(rng.binomial(waiting, losses))
+                at_risk = waiting - lost
+                ends = rng.multinomial(at_risk, [0.004 / day, 0.01 / day, 0.0, 0.0004, 1])[:4]
+                rows.append((hospital, day, at_risk, *map(int, ends), lost, period))
+                waiting = at_risk - int(ends.sum())
+    _insert(
+        con,
+        "marts.rpt_ed_time_to_return",
+        "hospital_key varchar, day_number integer, at_risk_count bigint, "
+        "admitted_returns_count bigint, other_returns_count bigint, unknown_returns_count bigint, "
+        "deaths_count bigint, lost_count bigint, period_on date, data_through_at timestamp",
+        [(*row, DATA_THROUGH_AT) for row in rows],
     )
 
 

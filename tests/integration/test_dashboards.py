@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
 
 pytestmark = pytest.mark.integration
 
+H2_2024 = dt.date(2024, 7, 1)
 PAGES = ["ed_returns", "ed_flow", "claims", "cohorts", "data_quality"]
 
 
@@ -118,6 +120,17 @@ def test_own_page_shows_small_counts_whole() -> None:
     table = said.split("Returns by month</caption>")[1].split("</table>")[0]
     assert "hidden" not in table
     assert [cell for cell in _cells(said) if 1 <= int(cell) <= 10]
+
+
+def test_days_until_the_return_are_a_hospitals_own() -> None:
+    assert "stands in a hospital's own figures only" in words(run("ed_returns"))
+    page = choose(run("ed_returns", "mill_valley"), "Half-year of the index visit", H2_2024)
+    said = words(page)
+    table = said.split("Returns by day after departure, Jul to Dec 2024</caption>")[1]
+    heads = table.split("</thead>")[0]
+    for name in ("Waiting and followed", "Died", "Not followed further", "Any return so far"):
+        assert name in heads
+    assert "the first return or death ends the waiting" in said
 
 
 def test_a_hidden_series_says_why_and_draws_no_empty_chart() -> None:

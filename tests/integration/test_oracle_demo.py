@@ -22,6 +22,7 @@ from tests.oracle.ed_return_measures import (
     monthly_counts,
 )
 from tests.oracle.ed_returns import Answer, answer
+from tests.oracle.ed_time_to_return import days_to_return
 
 pytestmark = pytest.mark.integration
 
@@ -161,6 +162,30 @@ def test_facts_of_each_return_agree(
     assert_frame_equal(
         found.sort("index_visit_key"), wanted.sort("index_visit_key"), check_dtypes=False
     )
+
+
+def test_days_to_return_agree(network: Settings, oracle: Answer, through: datetime) -> None:
+    names = ("at_risk", "admitted", "other", "unknown", "died", "lost")
+    found = pipeline.query(
+        network.warehouse,
+        """
+        select
+            hospital_key, period_on, day_number, at_risk_count as at_risk,
+            admitted_returns_count as admitted, other_returns_count as other,
+            unknown_returns_count as unknown, deaths_count as died, lost_count as lost
+        from marts.rpt_ed_time_to_return
+        """,
+    )
+    hospitals = lake.table(network, "ehr", "hospitals").select("hospital_id", "time_zone")
+    wanted = days_to_return(oracle, dict(hospitals.iter_rows()), through)
+    counted = {
+        (row["hospital_key"], row["period_on"], row["day_number"], name): row[name]
+        for row in found.iter_rows(named=True)
+        for name in names
+        if row[name]
+    }
+    assert counted == wanted
+    assert {key[-1] for key in wanted} >= {"at_risk", "admitted", "other", "died", "lost"}
 
 
 def test_monthly_mart_agrees(network: Settings, oracle: Answer, through: datetime) -> None:

@@ -19,7 +19,7 @@ import pytest
 from governance.settings import Settings
 from ops.publication.derived import Cell, funnel_tables, xmr_table
 from ops.publication.publish import publish
-from ops.publication.statistics import wilson_interval
+from ops.statistics.intervals import wilson_interval
 from tests.helpers.small_warehouse import build_small_warehouse, write_record
 
 pytestmark = pytest.mark.integration
@@ -140,6 +140,67 @@ def test_a_centre_line_holds_no_hidden_month(file: Path) -> None:
         assert None not in closed
         assert mean * len(closed) - sum(rate for rate in rates if rate) == pytest.approx(0)
     assert whole > 3
+
+
+def test_p_limits_stand_where_every_closed_month_is_shown(file: Path) -> None:
+    # The middle of two p-limits is the pooled rate: times all visits, less the returns shown.
+    rows = query(
+        file,
+        "select series_code, hospital_key, measure_code, denominator_code, numerator_count, "
+        "denominator_count, p_lower_limit, p_upper_limit, mean_rate from rpt_ed_returns_xmr",
+    )
+    assert not [
+        row for row in rows if row[8] is None and (row[6] is not None or row[7] is not None)
+    ]
+    series = defaultdict(list)
+    for row in rows:
+        if row[6] is not None and row[4] is not None and row[6] > 0:
+            series[row[:4]].append(row)
+    whole = 0
+    for found in series.values():
+        shown = [row for row in rows if row[:4] == found[0][:4] and row[4] is not None]
+        visits = sum(row[5] for row in shown)
+        for row in found:
+            pooled = (row[6] + row[7]) / 2
+            assert pooled * visits - sum(r[4] for r in shown) == pytest.approx(0, abs=1e-6)
+            whole += 1
+    assert whole > 30
+
+
+def test_the_mean_that_rates_are_shrunk_to_holds_no_hidden_hospital(file: Path) -> None:
+    funnels = defaultdict(list)
+    for *head, numerator, denominator, rate, shrunk, weight in query(
+        file,
+        "select period_on, measure_code, denominator_code, numerator_count, denominator_count, "
+        "rate, shrunk_rate, own_weight from rpt_ed_returns_funnel where own_weight < 0.999",
+    ):
+        # The reader solves a shrunk rate for what it was shrunk to.
+        mean = (shrunk - weight * rate) / (1 - weight)
+        funnels[tuple(head)].append((mean, numerator, denominator))
+    assert len(funnels) > 3
+    for found in funnels.values():
+        returns = sum(numerator for _, numerator, _ in found)
+        visits = sum(denominator for *_, denominator in found)
+        for mean, _, _ in found:
+            # All returns that the mean holds, less those that are shown: nothing is left.
+            assert mean * visits - returns == pytest.approx(0, abs=1e-6)
+
+
+def test_days_until_the_return_stand_in_the_hospitals_own_file_only(file: Path) -> None:
+    tables = {name for (name,) in query(file, "select table_name from duckdb_tables()")}
+    columns = {name for (name,) in query(file, "select column_name from duckdb_columns()")}
+    assert not [name for name in tables if "time_to_return" in name or "curve" in name]
+    assert not columns & {"at_risk_count", "day_number", "waiting_share", "deaths_count"}
+    own = file.parent.parent / "operational" / "harbour" / "current.duckdb"
+    counted = "select count(*) from {}rpt_ed_time_to_return where {}"
+    assert query(own, counted.format("own.", "at_risk_count > 0"))[0][0] > 30
+    # Each hospital's counts differ: what stands there is this one's, and nobody else's.
+    with duckdb.connect(str(file.parent.parent / "warehouse.duckdb"), read_only=True) as con:
+        whole = con.execute(
+            "select at_risk_count from marts.rpt_ed_time_to_return "
+            "where hospital_key = 'harbour' order by all"
+        ).fetchall()
+    assert query(own, "select at_risk_count from own.rpt_ed_time_to_return order by all") == whole
 
 
 def test_no_percentile_is_published(file: Path) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from ops.publication.derived import Cell, funnel_tables, own_funnel_table, xmr_table
-from ops.publication.statistics import Z_95, fit_funnel
+from ops.statistics.funnel import fit_funnel
+from ops.statistics.intervals import Z_95
 
 JAN, FEB, MAR = (dt.date(2024, month, 1) for month in (1, 2, 3))
 
 
 def cell(hospital: str, month: dt.date, numerator: int | None, visits: int | None = 1000) -> Cell:
-    index = None if visits is None else visits - 200
+    index = None if visits is None else visits - visits // 5
     return Cell(hospital, month, "m", numerator, index, visits)
 
 
@@ -64,8 +65,24 @@ def test_a_series_with_a_hidden_month_has_points_and_no_mean() -> None:
     assert {row["series_code"] for row in rows} == {"hospital"}
     shown = [row for row in rows if row["denominator_code"] == "index_visits"]
     assert [row["rate"] for row in shown] == [0.025, None, 0.05]
-    for name in ("mean_rate", "upper_limit", "lower_limit", "special_cause_codes"):
+    hidden = ("mean_rate", "upper_limit", "lower_limit", "special_cause_codes")
+    for name in (*hidden, "p_lower_limit", "p_upper_limit", "p_special_cause_codes"):
         assert {row[name] for row in shown} == {None}
+
+
+def test_each_month_has_p_limits_of_its_own_visits() -> None:
+    # 20/100 and 80/400: mean 0.2, standard errors 0.04 and 0.02.
+    cells = [cell("a", JAN, 20, 100), cell("a", FEB, 80, 400)]
+    rows = xmr_table(cells, with_network=False).to_pylist()
+    shown = [row for row in rows if row["denominator_code"] == "all_visits"]
+    assert [row["p_lower_limit"] for row in shown] == pytest.approx([0.08, 0.14])
+    assert [row["p_upper_limit"] for row in shown] == pytest.approx([0.32, 0.26])
+    assert {row["p_special_cause_codes"] for row in shown} == {None}
+    # 45/100 and 55/400: the mean is the same, both lie outside.
+    moved = [cell("a", JAN, 45, 100), cell("a", FEB, 55, 400)]
+    rows = xmr_table(moved, with_network=False).to_pylist()
+    shown = [row for row in rows if row["denominator_code"] == "all_visits"]
+    assert [row["p_special_cause_codes"] for row in shown] == ["outside_limits"] * 2
 
 
 def test_an_open_month_is_no_hidden_one() -> None:
@@ -127,6 +144,28 @@ def test_own_hospital_is_placed_in_the_funnel_of_the_others_without_moving_it() 
     assert fit is not None
     assert (row["numerator_count"], row["tau2"], row["centre_rate"]) == (7, fit.tau2, fit.centre)
     assert row["hospitals_count"] == 3
+
+
+def test_rates_are_shrunk_by_the_hospitals_that_are_shown() -> None:
+    # Moments of 12/1200, 30/2000 and 9/1500, mean 51/4700: sum of n (p - mean)^2 is 0.0705958,
+    # over mean (1 - mean) = 0.0107333: 6.57726, 2 of it chance.
+    # Room 4700 - 7,690,000/4700 - 2 = 3061.83: correlation 4.57726 / 3061.83 = 0.00149494.
+    rows = funnel_tables(FUNNEL)[0].to_pylist()
+    shown = [row for row in rows if row["denominator_code"] == "all_visits"]
+    spread = 1 / 0.00149494 - 1
+    for row in shown:
+        n = row["denominator_count"]
+        assert row["own_weight"] == pytest.approx(n / (n + spread), rel=1e-4)
+        shrunk = (row["numerator_count"] + spread * 51 / 4700) / (n + spread)
+        assert row["shrunk_rate"] == pytest.approx(shrunk, rel=1e-4)
+    own = own_funnel_table([cell("d", JAN, 7, 900)], FUNNEL).to_pylist()
+    row = next(row for row in own if row["denominator_code"] == "all_visits")
+    assert row["shrunk_rate"] == pytest.approx((7 + spread * 51 / 4700) / (900 + spread), rel=1e-4)
+
+
+def test_a_rate_is_not_shrunk_to_hospitals_without_a_return() -> None:
+    rows = funnel_tables([cell("a", JAN, 0), cell("b", JAN, 0)])[0].to_pylist()
+    assert {row["shrunk_rate"] for row in rows} == {None}
 
 
 def test_own_hospital_without_a_funnel_keeps_its_figures() -> None:

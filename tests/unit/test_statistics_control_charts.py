@@ -1,106 +1,19 @@
-"""Funnel, XmR and Wilson against published check values and cases worked by hand."""
+"""XmR and p-charts against published check values and cases worked by hand."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.publication import statistics
-from ops.publication.statistics import (
+from ops.statistics.control_charts import (
     OUTSIDE_LIMITS,
     RUN_ON_ONE_SIDE,
     TREND,
     TWO_OF_THREE,
-    Z_95,
-    Z_998,
-    fit_funnel,
-    funnel_position,
-    wilson_interval,
+    p_chart,
     xmr_chart,
 )
-
-CHECK_NUMERATORS = [12, 30, 9, 55, 4, 18]
-CHECK_DENOMINATORS = [1200, 2000, 1500, 2500, 150, 1800]
-
-
-def test_funnel_matches_the_published_check_value() -> None:
-    fit = fit_funnel(CHECK_NUMERATORS, CHECK_DENOMINATORS)
-    assert fit is not None
-    assert fit.theta == pytest.approx(0.118553, abs=5e-7)
-    assert fit.phi == pytest.approx(2.55802, abs=5e-6)
-    assert fit.tau2 == pytest.approx(3.559e-4, abs=5e-8)
-    low, high = fit.limits(150, Z_998)
-    assert low == 0.0
-    assert high == pytest.approx(0.0649, abs=5e-5)
-
-
-def test_funnel_of_two_hospitals_worked_by_hand() -> None:
-    # 1/4 and 3/4: angles pi/6 and pi/3, pooled 4/8: pi/4, s = 1/4, so z = -pi/3 and +pi/3.
-    # Type-7 centiles of two values lie a tenth of the way in: +-0.8 pi/3. phi = 0.64 pi^2 / 9.
-    # w = 16 each: sum w - sum w^2 / sum w = 32 - 512/32 = 16, tau2 = (2 phi - 1) / 16.
-    fit = fit_funnel([1, 3], [4, 4])
-    assert fit is not None
-    assert fit.theta == pytest.approx(math.pi / 4)
-    assert fit.centre == pytest.approx(0.5)
-    assert fit.phi == pytest.approx(0.64 * math.pi**2 / 9)
-    assert fit.tau2 == pytest.approx((2 * 0.64 * math.pi**2 / 9 - 1) / 16)
-
-
-def test_equal_rates_have_no_over_dispersion() -> None:
-    fit = fit_funnel([10, 20, 40], [1000, 2000, 4000])
-    assert fit is not None
-    assert fit.phi == pytest.approx(0.0, abs=1e-20)
-    assert fit.tau2 == 0.0
-    # Without tau2 the limits are those of the binomial on the angle scale: s = 1 / (2 sqrt 2500).
-    low, high = fit.limits(2500, Z_95)
-    angle = math.asin(math.sqrt(0.01))
-    assert low == pytest.approx(math.sin(angle - Z_95 / 100) ** 2)
-    assert high == pytest.approx(math.sin(angle + Z_95 / 100) ** 2)
-
-
-def test_one_hospital_and_none_have_a_fit_without_dispersion() -> None:
-    assert fit_funnel([], []) is None
-    alone = fit_funnel([5], [100])
-    assert alone is not None
-    assert (alone.phi, alone.tau2, alone.points_count) == (0.0, 0.0, 1)
-
-
-def test_upper_angle_is_clamped_at_a_rate_of_one() -> None:
-    fit = fit_funnel([99, 199], [100, 200])
-    assert fit is not None
-    # asin(sqrt 0.99333) is 0.08 short of pi/2; at n = 4 the spread is far more.
-    assert fit.limits(4, Z_95)[1] == 1.0
-
-
-def test_lower_limit_never_falls_as_hospitals_grow() -> None:
-    fit = fit_funnel(CHECK_NUMERATORS, CHECK_DENOMINATORS)
-    assert fit is not None
-    lows = [fit.limits(n, Z_998)[0] for n in range(1, 3000)]
-    assert lows == sorted(lows)
-
-
-def test_funnel_position_names_the_widest_limit_crossed() -> None:
-    # theta = pi/4 and tau2 = 0 by construction; at n = 100, s = 0.05:
-    # 95 % limits sin^2(pi/4 +- 0.098) = 0.4027 and 0.5973; 99.8 %: 0.3479 and 0.6521.
-    fit = statistics.FunnelFit(theta=math.pi / 4, phi=0.0, tau2=0.0, points_count=9)
-    assert funnel_position(fit, 59, 100) == "within"
-    assert funnel_position(fit, 60, 100) == "above_95"
-    assert funnel_position(fit, 65, 100) == "above_95"
-    assert funnel_position(fit, 66, 100) == "above_998"
-    assert funnel_position(fit, 41, 100) == "within"
-    assert funnel_position(fit, 40, 100) == "below_95"
-    assert funnel_position(fit, 34, 100) == "below_998"
-
-
-@pytest.mark.parametrize(
-    ("numerators", "denominators"), [([1], [0]), ([2], [1]), ([-1], [5]), ([1, 2], [5])]
-)
-def test_funnel_refuses_what_is_no_rate(numerators: list[int], denominators: list[int]) -> None:
-    with pytest.raises(ValueError, match="A funnel needs"):
-        fit_funnel(numerators, denominators)
 
 
 def causes(values: list[float | None]) -> list[tuple[str, ...]]:
@@ -253,25 +166,6 @@ def test_mirrored_series_has_mirrored_causes(values: list[float | None]) -> None
     assert [point.causes for point in chart.points] == [point.causes for point in mirrored.points]
 
 
-def test_wilson_of_a_published_example() -> None:
-    # Newcombe 1998 (doi 10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E),
-    # method 3: 81/263 has 0.2553 to 0.3662.
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-
-
-def test_wilson_at_the_ends() -> None:
-    # r = 0: low 0, high z^2 / (n + z^2); r = n mirrors it.
-    square = Z_95**2
-    assert wilson_interval(0, 10) == pytest.approx((0.0, square / (10 + square)))
-    assert wilson_interval(10, 10) == pytest.approx((10 / (10 + square), 1.0))
-
-
-@pytest.mark.parametrize(("numerator", "denominator"), [(1, 0), (-1, 5), (6, 5)])
-def test_wilson_refuses_what_is_no_rate(numerator: int, denominator: int) -> None:
-    with pytest.raises(ValueError, match="A rate needs"):
-        wilson_interval(numerator, denominator)
-
-
 def test_point_on_the_mean_is_on_it_in_spite_of_rounding() -> None:
     # 8/3 and 2/3 about a mean of exactly 5/3, which floating point puts 2e-16 lower: the point on
     # it must still break the run of the seven points before it.
@@ -279,3 +173,80 @@ def test_point_on_the_mean_is_on_it_in_spite_of_rounding() -> None:
     values: list[float | None] = [high] * 3 + [middle] + [high] * 3 + [low] * 6
     assert xmr_chart(values).mean != middle
     assert not any(RUN_ON_ONE_SIDE in cause for cause in causes(values))
+
+
+# Montgomery DC, Introduction to Statistical Quality Control, p-chart of frozen orange juice:
+# leaking cans in 30 samples of 50. Published: 347/1500 = 0.2313, limits 0.0524 and 0.4102, samples
+# 15 and 23 above the upper limit.
+LEAKING = [12, 15, 8, 10, 4, 7, 16, 9, 14, 10, 5, 6, 17, 12, 22]
+LEAKING += [8, 10, 5, 13, 11, 20, 18, 24, 15, 9, 12, 7, 13, 9, 6]
+
+
+def test_p_chart_of_a_published_example() -> None:
+    chart = p_chart(LEAKING, [50] * 30)
+    assert chart.mean == pytest.approx(0.2313, abs=5e-5)
+    assert chart.lower == pytest.approx([0.0524] * 30, abs=5e-5)
+    assert chart.upper == pytest.approx([0.4102] * 30, abs=5e-5)
+    outside = [number for number, point in enumerate(chart.points, 1) if is_outside(point.causes)]
+    assert outside == [15, 23]
+    assert not chart.is_trial
+
+
+def is_outside(found: tuple[str, ...]) -> bool:
+    return OUTSIDE_LIMITS in found
+
+
+def test_each_point_of_a_p_chart_has_limits_of_its_own_denominator() -> None:
+    # Mean 1/2, so a standard error is 1 / (2 sqrt n): 0.05 of 100 visits, 0.025 of 400.
+    chart = p_chart([50, 200, 1], [100, 400, 2])
+    assert chart.mean == pytest.approx(0.5)
+    # Of two visits the limits lie outside 0 and 1: 0.5 +- 3 * 0.35.
+    assert chart.lower == pytest.approx((0.35, 0.425, 0.0))
+    assert chart.upper == pytest.approx((0.65, 0.575, 1.0))
+    # 235/400 lies outside its own limits; the same rate of 100 visits would not.
+    rates = p_chart([235, 165, 58, 42], [400, 400, 100, 100])
+    assert [is_outside(point.causes) for point in rates.points] == [True, True, False, False]
+    assert [point.direction for point in rates.points] == ["high", "low", None, None]
+
+
+def test_two_of_three_of_a_p_chart_lie_beyond_two_standard_errors() -> None:
+    # Mean 1/2 of 100 visits: standard error 0.05, two of them reach 0.6 and three 0.65.
+    near_limit = [61, 55, 62]
+    mirrored = [100 - value for value in near_limit]
+    found = p_chart([51, 49, *near_limit, 49, 51, *mirrored, 49, 51], [100] * 12)
+    assert found.mean == pytest.approx(0.5)
+    marked = [TWO_OF_THREE in point.causes for point in found.points]
+    assert (
+        marked
+        == [False] * 2 + [True, False, True] + [False] * 2 + [True, False, True] + [False] * 2
+    )
+    assert not any(is_outside(point.causes) for point in found.points)
+    # On the second standard error is not beyond it.
+    on_it = p_chart([51, 49, 60, 55, 60, 49, 51, 40, 45, 40, 49, 51], [100] * 12)
+    assert not any(TWO_OF_THREE in point.causes for point in on_it.points)
+
+
+def test_runs_and_gaps_of_a_p_chart() -> None:
+    run = p_chart([52, 53] * 3 + [52] + [48, 47] * 3 + [48], [100] * 14)
+    assert all(RUN_ON_ONE_SIDE in point.causes for point in run.points)
+    # A hidden count, a hidden denominator and a month without visits are gaps and break the run.
+    for numerator, denominator in ((None, 100), (52, None), (0, 0)):
+        numerators = [52, 53, 52, numerator, 53, 52, 53, *[48, 47] * 3]
+        gap = p_chart(numerators, [100, 100, 100, denominator, *[100] * 9])
+        assert gap.points[3].value is None
+        assert (gap.lower[3], gap.upper[3]) == (None, None)
+        assert not any(RUN_ON_ONE_SIDE in point.causes for point in gap.points[:7])
+
+
+def test_a_p_chart_of_nothing_has_no_limits() -> None:
+    assert p_chart([], []).mean is None
+    empty = p_chart([None, 0], [100, 0])
+    assert (empty.mean, empty.lower, empty.upper) == (None, (None, None), (None, None))
+
+
+@pytest.mark.parametrize(
+    ("numerators", "denominators"), [([1], [0]), ([2], [1]), ([-1], [5]), ([1, 2], [5])]
+)
+def test_p_chart_refuses_what_is_no_rate(numerators: list[int], denominators: list[int]) -> None:
+    with pytest.raises(ValueError, match="A p-chart needs"):
+        p_chart(numerators, denominators)

@@ -4,6 +4,7 @@
 -- published only from a build in which it succeeded.
 -- depends_on: {{ ref('rpt_ed_returns_monthly') }}
 -- depends_on: {{ ref('rpt_ed_returns_attrition') }}
+-- depends_on: {{ ref('rpt_ed_review_worklist') }}
 -- depends_on: {{ ref('dim_cohorts') }}
 -- depends_on: {{ ref('fct_cohort_members') }}
 -- depends_on: {{ ref('rpt_cohort_attrition') }}

@@ -30,6 +30,7 @@ _ZONE_OF: dict[str, str | None] = {
     "vault approve": None,
     "vault lookup": "broker",
     "vault request": None,
+    "worklist export": None,
 }
 
 

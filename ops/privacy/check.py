@@ -31,6 +31,7 @@ from ops.publication.publish import (
     NETWORK_TABLES,
     OWN_TABLES,
     PUBLICATION,
+    WORKLIST,
     cells_query,
     network_query,
 )
@@ -171,7 +172,8 @@ def _published(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:
 def _operational(catalogue: _Catalogue) -> Iterator[ZoneTable]:
     own: dict[str, Relation] = {}
     for name, query in OWN_TABLES.items():
-        for table in _written(catalogue, "operational", name, query):
+        zone = "worklist" if name == WORKLIST else "operational"
+        for table in _written(catalogue, zone, name, query):
             own[name] = table.relation.named(f"operational.{name}")
             yield table
 

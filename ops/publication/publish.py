@@ -46,6 +46,7 @@ from ops.publication.history import (
     merge_history,
     past_publication,
 )
+from ops.publication.worklist import OWN_WORKLIST, WORKLIST, write_worklist
 
 # The allow-list of what every signed-in reader may open; all of it from the schema `published`.
 NETWORK_TABLES = (
@@ -107,6 +108,7 @@ OWN_TABLES = {
     "rpt_ed_returns_monthly": OWN_MONTHLY,
     "rpt_ed_returns_half_yearly": OWN_HALF_YEARLY,
     "rpt_ed_returns_attrition": OWN_ATTRITION,
+    WORKLIST: OWN_WORKLIST,
 }
 PUBLICATION = """
     select
@@ -320,6 +322,7 @@ def _write_hospital(
     """Write a copy of the network's file with the hospital's own whole figures added."""
     with _output(con, path, copy_of=network_file):
         _write_own(con, hospital, network)
+        write_worklist(con, hospital, path.with_name(CURRENT))
         con.execute(
             "update output.main.publication set hospital_key = $hospital", {"hospital": hospital}
         )
@@ -353,9 +356,10 @@ def _output(
 def _write_own(con: duckdb.DuckDBPyConnection, hospital: str, network: list[Cell]) -> None:
     con.execute("create schema output.own")
     for table, query in OWN_TABLES.items():
-        con.execute(
-            f"create table output.own.{table} as {query} order by all", {"hospital": hospital}
-        )
+        if table != WORKLIST:
+            con.execute(
+                f"create table output.own.{table} as {query} order by all", {"hospital": hospital}
+            )
     monthly = _cells(con, "own", *MONTHLY)
     half_yearly = _cells(con, "own", *HALF_YEARLY)
     _create(con, "own.rpt_ed_returns_xmr", xmr_table(monthly, with_network=False))

@@ -274,6 +274,30 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
         ) as steps(step_number, step_code, step_name, registrations_count, is_exclusion)
         """
     )
+    _insert(
+        con,
+        "marts.rpt_ed_review_worklist",
+        "index_visit_key varchar, return_visit_key varchar, hospital_key varchar, "
+        "reason_code varchar, sample_number int, quota_count int, is_return_elsewhere boolean, "
+        "is_quarter_open boolean, is_drawn boolean, quarter_on date",
+        review_cases(),
+    )
+
+
+def review_cases() -> list[tuple[Any, ...]]:
+    """Five sampled cases of a closed quarter, two of which are drawn, and one sentinel case."""
+    closed, open_quarter = dt.date(2024, 10, 1), dt.date(2025, 1, 1)
+    return [
+        (f"{hospital}-{number}", f"{hospital}-r{number}", hospital, *case)
+        for hospital, *_ in HOSPITALS
+        for number, case in enumerate(
+            [
+                ("sentinel", None, 2, False, True, True, open_quarter),
+                *(("sample", n, 2, False, False, n <= 2, closed) for n in range(1, 6)),
+                ("sample", 1, 2, False, True, False, open_quarter),
+            ]
+        )
+    ]
 
 
 def _claims(con: duckdb.DuckDBPyConnection) -> None:

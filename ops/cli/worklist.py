@@ -1,0 +1,35 @@
+"""``scutari worklist export``: a hospital's cases to review, as a list for the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ops.cli.zones import opened_settings
+from ops.publication.worklist import export_worklist
+
+
+def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
+    """Add the group ``worklist``."""
+
+    @main.group()
+    def worklist() -> None:
+        """Hand on the ED returns that a hospital reviews."""
+
+    @worklist.command()
+    @home_option
+    @click.option("--hospital", required=True, help="The hospital whose worklist it is: your own.")
+    @click.option("--quarter", required=True, help="Such as 2026-Q1.")
+    @click.option(
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The file to write, for `scutari vault request --worklist`.",
+    )
+    def export(home: Path | None, hospital: str, quarter: str, out: Path) -> None:
+        """Write the tokens of a quarter's cases, one a line."""
+        count = export_worklist(opened_settings(home), hospital, quarter, out)
+        click.echo(f"{count} tokens in {out}: ask with `scutari vault request --worklist {out}`")

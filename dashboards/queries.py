@@ -179,6 +179,15 @@ def ed_attrition(view: View) -> list[Row]:
     )
 
 
+def review_worklist(view: View) -> list[Row]:
+    """Return the cases that a hospital reviews, the newest quarter and sentinel ones first."""
+    return _rows(
+        view.path,
+        "select * from own.rpt_ed_review_worklist "
+        "order by quarter_on desc, reason_code desc, sample_number, index_visit_key",
+    )
+
+
 def payers(view: View) -> list[Row]:
     """Return payers that have claims, the largest first; also one that is named nowhere else."""
     return _rows(

@@ -76,6 +76,8 @@ def wanted_directories(settings: Settings, accounts: Accounts) -> list[Wanted]:
         Wanted(settings.builders, names.builder, 0o700),
         _opened_to(settings.published, names.builder, names.dashboards),
         _opened_to(settings.operational, names.builder, names.dashboards),
+        # The pages write it; the extractor reads it.
+        _opened_to(settings.chart_audit, names.dashboards, names.extractor),
         Wanted(settings.release, names.release, 0o700),
         Wanted(settings.audit, ADMINISTRATOR, 0o755),
         Wanted(settings.broker, ADMINISTRATOR, 0o755),

@@ -31,10 +31,10 @@ from ops.publication.publish import (
     NETWORK_TABLES,
     OWN_TABLES,
     PUBLICATION,
-    WORKLIST,
     cells_query,
     network_query,
 )
+from ops.publication.worklist import WORKLIST
 from ops.release.gate import GATE as RELEASE_GATE
 from ops.release.write import released_query
 

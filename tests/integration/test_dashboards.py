@@ -24,7 +24,7 @@ from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
 
 pytestmark = pytest.mark.integration
 
-PAGES = ["ed_returns", "claims", "cohorts", "data_quality"]
+PAGES = ["ed_returns", "chart_audit", "claims", "cohorts", "data_quality"]
 
 
 @pytest.fixture(scope="module")

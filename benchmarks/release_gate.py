@@ -66,6 +66,8 @@ GIVEN = {
             where n = 0 or hash(stay_key) % 5 = 0
         )
     """,
+    # Of the profile open nothing is pinned: its dates are not shown.
+    "intermediate.int_release__pinned_stays": "select 'none' as stay_key where false",
     "core.dim_patients": """
         select
             'person-' || i as person_key,

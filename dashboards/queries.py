@@ -108,8 +108,13 @@ def publication(view: View) -> Row:
 
 
 def measures(view: View) -> list[Row]:
-    """Return measures of ED returns, the headline first."""
-    return _rows(view.path, "select * from measures order by is_headline desc, measure_code")
+    """Return the measures of ED returns that this reader sees, the headline first."""
+    return _rows(
+        view.path,
+        "select * from measures where is_network_published or not $1 "
+        "order by is_headline desc, is_network_published desc, measure_code",
+        (view.is_network,),
+    )
 
 
 def xmr_series(view: View, measure: str, denominator: str) -> dict[str, list[Row]]:

@@ -72,6 +72,8 @@ class Tally:
     dropped_nulls: Counter[str] = field(default_factory=Counter)
     erased: int = 0
     erased_nulls: Counter[str] = field(default_factory=Counter)
+    expired: int = 0
+    expired_nulls: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
 
 

@@ -51,6 +51,8 @@ class Partition:
         dropped_nulls: per column, nulls among the rows in quarantine.
         erased: rows of persons who were erased.
         erased_nulls: per column, nulls among those.
+        expired: rows older than the policy of their table, and what belonged to such rows.
+        expired_nulls: per column, nulls among those.
     """
 
     rows: int
@@ -61,15 +63,21 @@ class Partition:
     dropped_nulls: dict[str, int] = field(default_factory=dict)
     erased: int = 0
     erased_nulls: dict[str, int] = field(default_factory=dict)
+    expired: int = 0
+    expired_nulls: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Amended:
-    """What an erasure did to a snapshot after it was taken: when last, how many, why."""
+    """What was done to a snapshot after it was taken: when last, how many erasures, why.
+
+    ``expiries`` counts how often retention took rows out.
+    """
 
     at: str
     erasures: int
     reasons: tuple[str, ...]
+    expiries: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,8 @@ class Manifest:
     ``tables`` has the partitions by source, table and period; ``files`` every file by its path
     within the snapshot, the manifest aside; ``token_epoch`` the digit that all its tokens begin
     with; ``tombstones`` the last erasure that is applied to it; ``erased_keys``, by key domain, a
-    keyed digest of the erased records that other rows refer to.
+    keyed digest of the erased records that other rows refer to, ``expired_keys`` of the expired
+    ones; ``expired_before`` the first day that is kept, by source and table joined by a dot.
     """
 
     snapshot_id: str
@@ -101,6 +110,8 @@ class Manifest:
     token_epoch: str = "a"
     tombstones: str = ""
     erased_keys: dict[str, str] = field(default_factory=dict)
+    expired_keys: dict[str, str] = field(default_factory=dict)
+    expired_before: dict[str, str] = field(default_factory=dict)
     amended: Amended | None = None
 
     def partition(self, source: str, table: str, period: str) -> Partition | None:
@@ -163,7 +174,7 @@ def read_manifest(directory: Path, key: bytes | None) -> Manifest:
     files = {name: LakeFile(**value) for name, value in body.pop("files").items()}
     amended = body.pop("amended", None)
     if amended is not None:
-        amended = Amended(amended["at"], amended["erasures"], tuple(amended["reasons"]))
+        amended = Amended(**amended | {"reasons": tuple(amended["reasons"])})
     return Manifest(tables=tables, files=files, amended=amended, **body)
 
 

@@ -1,4 +1,4 @@
-"""Reconciliation: what the source holds is in the lake, in quarantine or erased, nowhere else.
+"""Reconciliation: what the source holds is in the lake, quarantined, erased or expired, no more.
 
 The source's side is counted by the database itself in the state that was read. The lake's side is
 counted from the footers of the written files (rows, nulls) and from the converted values (key
@@ -62,6 +62,7 @@ class Check:
     lake_count: int | None
     quarantined_count: int | None
     erased_count: int | None
+    expired_count: int | None
     is_equal: bool
     digest: str | None
 
@@ -109,7 +110,8 @@ def reconcile(table: TableContract, outcomes: Iterable[Outcome], key: bytes) -> 
 
 def _row_count(table: TableContract, done: list[Outcome]) -> Check:
     equal = all(
-        o.profile.row_count == o.footer.rows + o.partition.dropped + o.partition.erased
+        o.profile.row_count
+        == o.footer.rows + o.partition.dropped + o.partition.erased + o.partition.expired
         and o.footer.rows == o.partition.rows
         for o in done
     )
@@ -122,6 +124,7 @@ def _row_count(table: TableContract, done: list[Outcome]) -> Check:
         sum(o.footer.rows for o in done),
         sum(o.partition.dropped for o in done),
         sum(o.partition.erased for o in done),
+        sum(o.partition.expired for o in done),
         equal,
         None,
     )
@@ -143,25 +146,28 @@ def _key_range(table: TableContract, done: list[Outcome], digest: Callable[[obje
         None,
         None,
         None,
+        None,
         equal,
         digest(ranges),
     )
 
 
 def _null_count(table: TableContract, name: str, done: list[Outcome]) -> Check:
-    source = lake = quarantined = erased = 0
+    source = lake = quarantined = erased = expired = 0
     equal = True
     for o in done:
         # A value that was set aside left a null in the lake which the source does not have.
         stayed = o.footer.nulls.get(name, 0) - o.partition.emptied.get(name, 0)
         dropped = o.partition.dropped_nulls.get(name, 0)
         gone = o.partition.erased_nulls.get(name, 0)
-        equal = equal and o.profile.null_counts[name] == stayed + dropped + gone
+        old = o.partition.expired_nulls.get(name, 0)
+        equal = equal and o.profile.null_counts[name] == stayed + dropped + gone + old
         source += o.profile.null_counts[name]
         lake += stayed
         quarantined += dropped
         erased += gone
-    counts = (source, lake, quarantined, erased)
+        expired += old
+    counts = (source, lake, quarantined, erased, expired)
     return Check(table.source, table.name, name, NULL_COUNT, *counts, equal, None)
 
 
@@ -174,7 +180,8 @@ def _sum(
         if o.tally is not None
     )
     sums = [(o.profile.period, str(Decimal(o.profile.sums[name]).normalize())) for o in done]
-    return Check(table.source, table.name, name, SUM, None, None, None, None, equal, digest(sums))
+    nothing = (None, None, None, None, None)
+    return Check(table.source, table.name, name, SUM, *nothing, equal, digest(sums))
 
 
 def quarantine_rows(

@@ -82,7 +82,7 @@ def table_line(table: TableContract, outcomes: list[Outcome]) -> str:
 
 
 def _reconciliation_lines(checks: tuple[Check, ...]) -> Iterator[str]:
-    heads = ("table", "source rows", "lake rows", "quarantine", "erased", "checks equal")
+    heads = ("table", "source rows", "lake rows", "quarantine", "erased", "expired", "checks equal")
     rows: list[tuple[str, ...]] = []
     for check in checks:
         if check.check_code != ROW_COUNT:
@@ -97,6 +97,7 @@ def _reconciliation_lines(checks: tuple[Check, ...]) -> Iterator[str]:
             check.lake_count,
             check.quarantined_count,
             check.erased_count,
+            check.expired_count,
         )
         equal = f"{sum(c.is_equal for c in own)} of {len(own)}"
         name = f"{check.source_name}.{check.table_name}"

@@ -26,10 +26,11 @@ from extract.codes import CodeSets, code_sets_digest, load_code_sets
 from extract.contract_files import load_contracts
 from extract.contracts import SourceContract, TableContract, operational_contracts
 from extract.convert import RULES_VERSION, Converter
-from extract.erasure.source import SourceErasure
 from extract.erasure.state import require_applied_to_zones, stamp_quarantine
 from extract.erasure.tombstones import Tombstones, read_tombstones
-from extract.identity.epochs import TokenKeys, end_rotation, every_token_key
+from extract.expiry.policy import limits
+from extract.expiry.source import Dropping, dropping
+from extract.identity.epochs import TokenKeys, end_rotation
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
 from extract.identity.matching.decisions import read_decisions, standing
@@ -161,8 +162,7 @@ class _Run:
         declared = operational_contracts(self.contracts).values()
         self.retokeniser = retokeniser(self.keys, declared, self.spill)
         self.tokeniser = self.retokeniser or self.keys.now.tokeniser()
-        self.erasure = self._erasure()
-        self.erased_keys: dict[str, str] = {}
+        self.dropping = self._dropping()
         self.references: dict[str, pa.Table] = {}
         self.codes: CodeSets = load_code_sets(PROJECT_ROOT, self._all_tables(), self._reference)
         self.taken_at = datetime.now(UTC)
@@ -173,9 +173,7 @@ class _Run:
                 self.taken_at = min(self.taken_at, source.taken_at)
                 check_tables(source, contract)
                 self._read_code_tables(source, contract)
-                if self.erasure is not None:
-                    self.erasure.look(source, contract)
-                    self.erased_keys = self.erasure.keys(self.key)
+                self.dropping.look(source, contract)
                 for table in contract.tables.values():
                     self._extract(source, table)
         refuse_unequal(self.checks)
@@ -190,13 +188,10 @@ class _Run:
         tables = {name: self.tables[name] for name in self.operational}
         return report_of(self.snapshot_id, tables, people, tuple(self.checks), linked=self.linked)
 
-    def _erasure(self) -> SourceErasure | None:
-        if self.tombstones is None:
-            return None
+    def _dropping(self) -> Dropping:
         ordered = in_order(self.settings, self.operational)
         tables = [table for _, contract in ordered for table in contract.tables.values()]
-        known = every_token_key(self.settings)
-        return SourceErasure(self.tombstones, tables, self.keys.now.tokeniser(), known)
+        return dropping(self.settings, tables, self.tombstones, self.keys.now)
 
     def _refuse_lost_source(self) -> None:
         known = set(self.previous.tables) if self.previous else set()
@@ -224,8 +219,7 @@ class _Run:
                 f"{table.name}.{table.primary_key} stand in more than one row, but the contract "
                 f"at {table.where} calls it the primary key. Correct the database or the contract."
             )
-        make = self.erasure.converter if self.erasure else Converter
-        converter = make(table, self.codes, self.tokeniser)
+        converter = self.dropping.converter(table, self.codes, self.tokeniser)
         codes = code_sets_digest(table, self.codes)
 
         def one(part: PartitionProfile) -> Outcome:
@@ -244,6 +238,7 @@ class _Run:
 
     def _digest(self, table: TableContract, part: PartitionProfile, codes: str) -> str:
         body = [RULES_VERSION, table.contract_hash, codes, asdict(part)]
+        body += self.dropping.state(table, part.period)
         text = json.dumps(body, default=str, sort_keys=True)
         return hmac.digest(derive_key(self.key, "partition"), text.encode(), "sha256").hex()[:32]
 
@@ -256,8 +251,7 @@ class _Run:
         known = self.previous.files.get(path)
         if before is None or known is None or before.digest != digest:
             return None
-        belonged = self.previous.erased_keys
-        if self.erasure and not self.erasure.may_link(table, belonged, self.erased_keys):
+        if not self.dropping.may_link(table, self.previous):
             return None
         pairs = [(self.previous_lake / path, self.lake / path)]
         has_identifiers = bool(table.vault_columns and part.row_count)
@@ -309,6 +303,8 @@ class _Run:
             dropped_nulls={name: n for name, n in sorted(tally.dropped_nulls.items()) if n},
             erased=tally.erased,
             erased_nulls=dict(sorted(tally.erased_nulls.items())),
+            expired=tally.expired,
+            expired_nulls=dict(sorted(tally.expired_nulls.items())),
         )
         return Outcome(part, partition, read_footer(self.lake / path), tally)
 
@@ -408,7 +404,9 @@ class _Run:
             tables=self.tables,
             files=dict(sorted(self.files.items())),
             tombstones=self.tombstones.head if self.tombstones else "",
-            erased_keys=self.erased_keys,
+            erased_keys=self.dropping.erased_keys,
+            expired_keys=self.dropping.expired_keys,
+            expired_before=limits(self.dropping.rules),
         )
 
     def _put_in_force(self) -> None:

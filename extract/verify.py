@@ -43,7 +43,9 @@ def amendment(amended: Amended | None) -> str:
     if amended is None:
         return ""
     many = "an erasure" if amended.erasures == 1 else f"{amended.erasures:,} erasures"
-    return f"; amended by {many}, last at {amended.at} ({', '.join(amended.reasons)})"
+    by = [many] * bool(amended.erasures) + ["retention"] * bool(amended.expiries)
+    why = f" ({', '.join(amended.reasons)})" if amended.reasons else ""
+    return f"; amended by {' and '.join(by)}, last at {amended.at}{why}"
 
 
 def verify_snapshot(

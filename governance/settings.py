@@ -99,6 +99,20 @@ class KeySettings:
 
 
 @dataclass(frozen=True)
+class TableRetention:
+    """How long the rows of one table are kept.
+
+    Attributes:
+        months: whole months before the current one.
+        by: the column of dates or instants that says how old a row is; where none is named, the one
+            that the table is partitioned by.
+    """
+
+    months: int
+    by: str | None = None
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
     """How long what is kept; nothing goes that is not named.
 
@@ -107,12 +121,16 @@ class RetentionSettings:
         months: of how many months beside them the last one stays.
         quarantine_days: how long quarantined values stay, but for those of the current snapshot.
         token_map_days: how long a map from old to new tokens stays.
+        review_days: how long lists of uncertain pairs stay, but for that of the current snapshot.
+        tables: how long the rows of a table stay, by source and name joined by a dot.
     """
 
     snapshots: int | None = None
     months: int = 0
     quarantine_days: int | None = None
     token_map_days: int | None = None
+    review_days: int | None = None
+    tables: dict[str, TableRetention] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -202,6 +220,11 @@ class Settings:
         return self.home / "broker"
 
     @property
+    def tombstones(self) -> Path:
+        """Who must not come back; outside every zone that a restore brings back."""
+        return self.home / "tombstones"
+
+    @property
     def audit(self) -> Path:
         """The audit log, one directory for each account that acts."""
         return self.home / "audit"
@@ -263,12 +286,29 @@ def _retention(home: Path, body: object) -> RetentionSettings:
     unknown = set(body) - {known.name for known in fields(RetentionSettings)}
     if unknown:
         raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}.")
-    for setting, value in body.items():
+    tables = _table_retention(where, body.get("tables", {}))
+    numbers = {setting: value for setting, value in body.items() if setting != "tables"}
+    for setting, value in numbers.items():
         if type(value) is not int or value < (1 if setting == "snapshots" else 0):
             raise SettingsError(f"{where}: {setting} must be a whole number, snapshots at least 1.")
     if body.get("months") and "snapshots" not in body:
         raise SettingsError(f"{where} names months, but not how many snapshots stay beside them.")
-    return RetentionSettings(**body)
+    return RetentionSettings(**numbers, tables=tables)
+
+
+def _table_retention(where: str, body: object) -> dict[str, TableRetention]:
+    if not isinstance(body, dict):
+        raise SettingsError(f"{where}: tables must be a table of settings.")
+    for name, value in body.items():
+        months = value.get("months") if isinstance(value, dict) else None
+        by = value.get("by") if isinstance(value, dict) else None
+        is_whole = isinstance(value, dict) and set(value) <= {"months", "by"}
+        if not is_whole or type(months) is not int or months < 1 or not isinstance(by, str | None):
+            raise SettingsError(
+                f'{where}: tables."{name}" must be {{months = N}} with N at least 1, and may name '
+                'the column: by = "a_column".'
+            )
+    return {name: TableRetention(value["months"], value.get("by")) for name, value in body.items()}
 
 
 def _matching(home: Path, body: object) -> MatchingMethod:

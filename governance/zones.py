@@ -79,6 +79,8 @@ def wanted_directories(settings: Settings, accounts: Accounts) -> list[Wanted]:
         # The pages write it; the extractor reads it.
         _opened_to(settings.chart_audit, names.dashboards, names.extractor),
         Wanted(settings.release, names.release, 0o700),
+        # Who reads the lake must know which erasures it has to name.
+        Wanted(settings.tombstones, names.extractor, 0o2750, names.lake_readers, readers),
         Wanted(settings.audit, ADMINISTRATOR, 0o755),
         Wanted(settings.broker, ADMINISTRATOR, 0o755),
         Wanted(settings.broker / "keys", names.broker, 0o700),
@@ -151,7 +153,8 @@ def check_start(settings: Settings, zone: str | None, *, is_demo: bool) -> None:
 
     Args:
         settings: the installation.
-        zone: whose account the command is for; None where it is for people of any account.
+        zone: whose account the command is for; root's where it does a part as each account; None
+            where it is for people of any account.
         is_demo: ``--demo`` was given: one account may hold all zones.
 
     Raises:
@@ -171,10 +174,11 @@ def check_start(settings: Settings, zone: str | None, *, is_demo: bool) -> None:
     if is_demo:
         raise ZoneError(f"{where} names accounts: leave --demo out.")
     os.umask(UMASK)
-    wanted = getattr(accounts, zone) if zone else None
+    wanted = ADMINISTRATOR if zone == ADMINISTRATOR else getattr(accounts, zone) if zone else None
     if wanted is not None and own_account() != wanted:
+        named = "it does the part of each zone as its account" if zone == wanted else zone
         raise ZoneError(
-            f"This command is for the account {wanted} ({zone} in {where}) and was started by "
+            f"This command is for the account {wanted} ({named}, {where}) and was started by "
             f"{own_account()}: run it as {wanted}."
         )
     check_zones(settings, accounts)

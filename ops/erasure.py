@@ -1,5 +1,8 @@
 """Erasing a person from everything, and the receipt that says what cannot be called back.
 
+Three zones have a part in it: the extractor's, the builder's and that of releases. Where they have
+accounts of their own, root starts it and each part is done by its account (``governance.acting``).
+
 The warehouse file goes whole: a deleted row's texts stay in the free blocks of a DuckDB file. So do
 all operational files, which count the person openly, and older published ones. The network's newest
 file stays until the next publication, which must extend it: it holds protected counts alone.
@@ -10,20 +13,24 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from extract.erasure import tombstones
-from extract.erasure.erase import ErasureReport, erase, erase_again
+from extract.erasure.erase import ErasureReport, Plan, erase, erase_again, plan_erasure
 from extract.lake import sha256_of
+from governance.acting import Part, Steps, part
 from governance.errors import ErasureError
 from governance.files import write_whole
 from governance.locks import exclusive
 from governance.settings import Settings
 from ops.build import record_path
 from ops.publication.publish import CURRENT
+from ops.release.files import hold
+from ops.release.gate import WORK
 from ops.warehouse import held
 
 RECEIPTS = "erasures"
@@ -99,6 +106,20 @@ class Receipt:
         return "\n".join([*lines, *(f"- {place}" for place in self.elsewhere)])
 
 
+def plan_person(settings: Settings, named: str, reason: str) -> Plan:
+    """Say what erasing a person would take out; nothing is changed.
+
+    Raises:
+        ErasureError: as ``plan_erasure``.
+    """
+
+    def steps() -> Steps:
+        yield asdict(plan_erasure(settings, named, reason))
+
+    with _part(settings, "extractor", steps(), _cut_off("nothing was changed")) as plan:
+        return Plan(**plan(None))
+
+
 def erase_person(
     settings: Settings,
     named: str,
@@ -133,12 +154,59 @@ def apply_again(settings: Settings, progress: Callable[[str], None] = lambda _: 
 
 
 def _finished(settings: Settings, act: Callable[[], ErasureReport]) -> Receipt:
+    """Have each account do its part; whoever builds or releases waits until all is done."""
+    cut_off = _cut_off("run `scutari erase --again`")
+    with (
+        _part(settings, "builder", _builders_part(settings), cut_off) as built,
+        _part(settings, "release", _releases_part(settings), cut_off) as released,
+        _part(settings, "extractor", _extractors_part(settings, act), cut_off) as snapshots,
+    ):
+        built(None)
+        released(None)
+        snapshots(None)
+        removed, releases = built(None), released(None)
+        return _read_receipt(snapshots({"removed": removed, "releases": releases}))
+
+
+def _part(
+    settings: Settings, zone: str, steps: Steps, cut_off: ErasureError
+) -> AbstractContextManager[Part]:
+    account: str | None = getattr(settings.accounts, zone) if settings.accounts else None
+    return part(account, steps, cut_off)
+
+
+def _cut_off(advice: str) -> ErasureError:
+    return ErasureError(f"A part of the erasure was cut off: {advice}.")
+
+
+def _builders_part(settings: Settings) -> Steps:
+    """Hold off builds and publications, then remove what was built."""
     with held(settings), _no_publication(settings):
-        report = act()
-        receipt = _receipt(settings, report, removed=_remove_built(settings))
-        _keep(settings, receipt)
-        tombstones.end(settings)
-    return receipt
+        yield None
+        yield _remove_built(settings)
+        yield None
+
+
+def _releases_part(settings: Settings) -> Steps:
+    """Hold off releases, then remove what one that was cut off left, and say what was given out."""
+    settings.release.mkdir(parents=True, exist_ok=True)
+    with hold(settings.release):
+        yield None
+        for attempt in (settings.release / WORK, *settings.release.glob(".*.tmp")):
+            shutil.rmtree(attempt, ignore_errors=True)
+        yield [asdict(release) for release in _releases(settings.release)]
+        yield None
+
+
+def _extractors_part(settings: Settings, act: Callable[[], ErasureReport]) -> Steps:
+    """Erase from lake, vault, quarantine and token maps; end it with a receipt."""
+    report = act()
+    others = yield None
+    releases = tuple(GivenRelease(**release) for release in others["releases"])
+    receipt = _receipt(report, removed=others["removed"], releases=releases)
+    _keep(settings, receipt)
+    tombstones.end(settings)
+    yield asdict(receipt)
 
 
 @contextmanager
@@ -153,7 +221,7 @@ def _remove_built(settings: Settings) -> int:
     """Remove everything that was made of the snapshots and may still show the person."""
     # The record first: without it nobody publishes from half a warehouse.
     record_path(settings).unlink(missing_ok=True)
-    files = [*settings.home.glob(f"{settings.warehouse.name}*")]
+    files = [*settings.builders.glob(f"{settings.warehouse.name}*")]
     for zone in (settings.published, *sorted(settings.operational.glob("*"))):
         # Hidden ones, too: what a publication that was cut off left.
         files += [path for path in zone.glob("*") if ".duckdb" in path.name]
@@ -166,13 +234,11 @@ def _remove_built(settings: Settings) -> int:
         else:
             path.unlink()
     for name in ("build", "release_build", "spill"):
-        shutil.rmtree(settings.restricted / name, ignore_errors=True)
-    for attempt in settings.release.glob(".*.tmp"):
-        shutil.rmtree(attempt, ignore_errors=True)
+        shutil.rmtree(settings.work / name, ignore_errors=True)
     return len(files)
 
 
-def _receipt(settings: Settings, report: ErasureReport, *, removed: int) -> Receipt:
+def _receipt(report: ErasureReport, *, removed: int, releases: tuple[GivenRelease, ...]) -> Receipt:
     tombstone = report.tombstone
     return Receipt(
         number=tombstone.number if tombstone else None,
@@ -184,8 +250,15 @@ def _receipt(settings: Settings, report: ErasureReport, *, removed: int) -> Rece
         files=sum(s.lake_files + s.vault_files for s in report.snapshots),
         quarantined=sum(s.quarantined_rows for s in report.snapshots),
         removed=removed,
-        releases=tuple(_releases(settings.release)),
+        releases=releases,
     )
+
+
+def _read_receipt(body: dict[str, Any]) -> Receipt:
+    """Read a receipt that came from another process, where tuples have become lists."""
+    releases = tuple(GivenRelease(**release) for release in body["releases"])
+    lists = {name: tuple(body[name]) for name in ("snapshots", "elsewhere")}
+    return Receipt(**body | lists | {"releases": releases})
 
 
 def _releases(folder: Path) -> Iterator[GivenRelease]:

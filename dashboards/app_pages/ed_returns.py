@@ -29,7 +29,10 @@ def render() -> None:
     measure, denominator = _choose(view)
     _definitions(view, measure)
     _months(view, measure["measure_code"], denominator)
-    _hospitals(view, measure["measure_code"], denominator)
+    if measure["is_network_published"]:
+        _hospitals(view, measure["measure_code"], denominator)
+    else:
+        page.note("Each hospital sees its own counts of this measure; hospitals are not compared.")
     _attrition(view)
 
 
@@ -56,8 +59,9 @@ def _definitions(view: View, measure: Row) -> None:
         st.markdown(f"**{measure['measure_name']}**")
         st.write(measure["definition"])
         checked = "read in" if measure["verified"] else "not verified against"
-        limit = measure["maximum_age_years"]
-        age = "" if limit is None else f" Oldest age counted: {limit} years."
+        oldest, youngest = measure["maximum_age_years"], measure["minimum_age_years"]
+        age = "" if youngest is None else f" Youngest age counted: {youngest} years."
+        age += "" if oldest is None else f" Oldest age counted: {oldest} years."
         st.write(
             f"Window: {measure['window_hours']} hours from departure, in elapsed time.{age} "
             f"Definition {checked} a published source: {measure['source']}."

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +24,8 @@ from extract.erasure.find import Erased
 from extract.erasure.held import Held, HeldSnapshot, Inode, inode_of
 from extract.erasure.keysets import united
 from extract.erasure.quarantine import rewrite_quarantine
-from extract.erasure.rewrite import Change, rewrite_lake_file, rewrite_person_map
+from extract.erasure.rewrite import Change, Kind, rewrite_lake_file, rewrite_person_map
+from extract.erasure.state import stamp_quarantine
 from extract.erasure.tombstones import STAMP, Tombstones
 from extract.erasure.vault import VaultAmender
 from extract.identity.opening import VERSIONS
@@ -32,8 +34,10 @@ from extract.partitions import describe_file, link_file, write_table
 from extract.reconcile import NULL_COUNT, ROW_COUNT, quarantine_rows, read_footer
 from extract.sources.base import WHOLE_TABLE
 from governance.errors import SnapshotError
-from governance.files import replace_directory, sync, write_whole
+from governance.files import replace_directory, sync
 
+# Adds the keys that are gone to digests of those that were gone before.
+United = Callable[[Mapping[str, str]], dict[str, str]]
 PERSON_MAP = f"identity/person_map/{WHOLE_TABLE}.parquet"
 RECONCILIATION = f"quality/reconciliation/{WHOLE_TABLE}.parquet"
 QUARANTINE_TABLE = f"quality/quarantine/{WHOLE_TABLE}.parquet"
@@ -57,24 +61,36 @@ class AmendedSnapshot:
 
 @dataclass
 class Amender:
-    """Amends all snapshots of an installation, oldest first."""
+    """Amends snapshots of an installation, oldest first, by what goes from them.
+
+    Attributes:
+        held: the installation.
+        erased: what goes; retention has other rows for each snapshot.
+        kind: what rows that go are counted as.
+    """
 
     held: Held
     erased: Erased
-    tombstones: Tombstones
+    kind: Kind
 
     def __post_init__(self) -> None:
-        self._changes: dict[Inode, Change | None] = {}
-        self._places: dict[Inode, Path] = {}
+        # By file and by what goes from it: see Erased.mark.
+        self._changes: dict[tuple[Inode, str], Change | None] = {}
+        self._places: dict[tuple[Inode, str], Path] = {}
         self._twins: dict[tuple[str, str], Path] = {}
-        self._vault = VaultAmender(self.held, self.erased, self.tombstones.head)
+        self._vault = VaultAmender(self.held)
 
     def amend(self, snapshot: HeldSnapshot) -> AmendedSnapshot:
         """Put an amended snapshot in the place of one."""
         done = AmendedSnapshot(snapshot.name)
         partitions, keys = self._stage_quarantine(snapshot, done)
         if snapshot.version is not None:
-            done.vault_files = self._vault.stage(snapshot.version, snapshot.name)
+            done.vault_files = self._vault.stage(
+                snapshot.version,
+                snapshot.name,
+                self.erased,
+                self._head(snapshot.version.tombstones),
+            )
         files = self._stage_lake(snapshot, partitions, keys, done)
         self._write_manifest(snapshot, partitions, keys, files, done)
         self._put_in_place(snapshot)
@@ -86,7 +102,7 @@ class Amender:
         self, snapshot: HeldSnapshot, done: AmendedSnapshot
     ) -> tuple[dict[str, Partition], dict[str, set[str]]]:
         """Return the changed partitions by path, and the erased keys of rows in quarantine."""
-        staged = _hidden(snapshot.quarantine)
+        staged = hidden(snapshot.quarantine)
         staged.mkdir(mode=0o700, parents=True)
         partitions = self._doubtful(snapshot)
         keys: dict[str, set[str]] = {}
@@ -104,19 +120,24 @@ class Amender:
                 done.quarantined_rows += change.items
                 if before is None or snapshot.quarantine_head != snapshot.manifest.tombstones:
                     continue
-                partitions[path] = change.applied(before)
+                partitions[path] = change.applied(before, self.kind)
                 keys.setdefault(belonging.key_domain, set()).update(change.keys)
                 done.rows[f"{table.source}.{table.name}"] += change.rows
         _link_rest(snapshot.quarantine, staged, gone=touched)
-        write_whole(staged / STAMP, self.tombstones.head.encode(), 0o600)
+        stamp_quarantine(staged, self._head(snapshot.quarantine_head))
         return partitions, keys
+
+    def _head(self, before: str) -> str:
+        """Return the last erasure that is applied to what named one before."""
+        return before
 
     def _doubtful(self, snapshot: HeldSnapshot) -> dict[str, Partition]:
         """Return partitions whose quarantine was put back from another state than their lake file.
 
         Their counts cannot be mended: without a digest the next night reads them again.
         """
-        if snapshot.manifest.tombstones in (snapshot.quarantine_head, self.tombstones.head):
+        head = snapshot.manifest.tombstones
+        if head in (snapshot.quarantine_head, self._head(head)):
             return {}
         return {
             f"{source}/{table}/{period}.parquet": replace(partition, digest="")
@@ -133,13 +154,13 @@ class Amender:
         keys: dict[str, set[str]],
         done: AmendedSnapshot,
     ) -> dict[str, LakeFile]:
-        staged = _hidden(snapshot.lake)
+        staged = hidden(snapshot.lake)
         staged.mkdir(mode=0o755)
         files = dict(snapshot.manifest.files)
         for belonging in self.held.tables.values():
             table = belonging.table
             for path, file in snapshot.files(belonging).items():
-                inode = inode_of(file)
+                inode = inode_of(file), self.erased.mark(belonging)
                 if inode not in self._changes:
                     _check(snapshot, path, file)
                     self._changes[inode] = rewrite_lake_file(
@@ -154,7 +175,7 @@ class Amender:
                 before = snapshot.manifest.partition(table.source, table.name, file.stem)
                 if change is None or before is None:
                     continue
-                partitions[path] = change.applied(partitions.get(path, before))
+                partitions[path] = change.applied(partitions.get(path, before), self.kind)
                 keys.setdefault(belonging.key_domain, set()).update(change.keys)
                 files[path] = describe_file(staged / path)
                 done.rows[f"{table.source}.{table.name}"] += change.rows
@@ -220,26 +241,17 @@ class Amender:
         done: AmendedSnapshot,
     ) -> None:
         before = snapshot.manifest
-        amended = before.amended
-        if done.is_changed:
-            first = self.tombstones.heads.index(before.tombstones) + 1 if before.tombstones else 0
-            new = self.tombstones.records[first:] or self.tombstones.records[-1:]
-            amended = Amended(
-                at=datetime.now(UTC).isoformat(timespec="seconds"),
-                erasures=(amended.erasures if amended else 0) + len(new),
-                reasons=tuple(
-                    sorted({*(amended.reasons if amended else ()), *(r.reason for r in new)})
-                ),
-            )
+        gone = partial(united, keys=keys, tables=self.held.tables.values(), key=snapshot.key)
         manifest = replace(
-            before,
+            self._described(before, gone, is_changed=done.is_changed),
             tables=_with(before, partitions),
             files=dict(sorted(files.items())),
-            tombstones=self.tombstones.head,
-            erased_keys=united(before.erased_keys, keys, self.held.tables.values(), snapshot.key),
-            amended=amended,
         )
-        write_manifest(_hidden(snapshot.lake), manifest, snapshot.key)
+        write_manifest(hidden(snapshot.lake), manifest, snapshot.key)
+
+    def _described(self, before: Manifest, united_with: United, *, is_changed: bool) -> Manifest:
+        """Say in a manifest what is done, and add to its digests of the keys that are gone."""
+        raise NotImplementedError
 
     def _put_in_place(self, snapshot: HeldSnapshot) -> None:
         # Quarantine last: what left it is counted in the lake's manifest.
@@ -247,16 +259,43 @@ class Amender:
         if snapshot.version is not None:
             places.insert(0, self.held.settings.vault / VERSIONS / snapshot.name)
         for place in places:
-            for directory, _, _ in os.walk(_hidden(place)):
+            for directory, _, _ in os.walk(hidden(place)):
                 sync(Path(directory))
             if place.is_dir():
-                replace_directory(_hidden(place), place)
+                replace_directory(hidden(place), place)
             else:
-                os.rename(_hidden(place), place)
+                os.rename(hidden(place), place)
                 sync(place.parent)
 
 
-def _hidden(place: Path) -> Path:
+class ErasureAmender(Amender):
+    """Takes the erased out, and names the tombstones that are then applied."""
+
+    def __init__(self, held: Held, erased: Erased, tombstones: Tombstones) -> None:
+        super().__init__(held, erased, "erased")
+        self._tombstones = tombstones
+
+    def _head(self, before: str) -> str:
+        return self._tombstones.head
+
+    def _described(self, before: Manifest, united_with: United, *, is_changed: bool) -> Manifest:
+        known = self._tombstones
+        after = replace(before, tombstones=known.head, erased_keys=united_with(before.erased_keys))
+        if not is_changed:
+            return after
+        first = known.heads.index(before.tombstones) + 1 if before.tombstones else 0
+        new = known.records[first:] or known.records[-1:]
+        amended = before.amended or Amended("", 0, ())
+        amended = replace(
+            amended,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            erasures=amended.erasures + len(new),
+            reasons=tuple(sorted({*amended.reasons, *(record.reason for record in new)})),
+        )
+        return replace(after, amended=amended)
+
+
+def hidden(place: Path) -> Path:
     """Return the name that a directory is written under; the next run sweeps it away."""
     return place.with_name(f".{place.name}.tmp")
 
@@ -316,6 +355,7 @@ def _recounted(
             "lake_count": sum(p.rows for p in parts),
             "quarantined_count": sum(p.dropped for p in parts),
             "erased_count": sum(p.erased for p in parts),
+            "expired_count": sum(p.expired for p in parts),
         }
     if row["check_code"] == NULL_COUNT:
         name = str(row["column_name"])
@@ -324,5 +364,6 @@ def _recounted(
             "lake_count": nulls - sum(p.emptied.get(name, 0) for p in parts),
             "quarantined_count": sum(p.dropped_nulls.get(name, 0) for p in parts),
             "erased_count": sum(p.erased_nulls.get(name, 0) for p in parts),
+            "expired_count": sum(p.expired_nulls.get(name, 0) for p in parts),
         }
-    return {"erased_count": None}
+    return {"erased_count": None, "expired_count": None}

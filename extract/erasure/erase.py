@@ -18,17 +18,16 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.erasure.amend import AmendedSnapshot, Amender
+from extract.erasure.amend import AmendedSnapshot, ErasureAmender
 from extract.erasure.find import (
     Erased,
     Registration,
     close,
     named_by_tombstones,
-    owns,
     registrations_of,
     tokens_of,
 )
-from extract.erasure.held import Held, Inode, inode_of, key_columns, open_held, quarantined_rows
+from extract.erasure.held import Held, Inode, inode_of, key_columns, open_zones, quarantined_rows
 from extract.erasure.state import last_head, require_applied_to_zones
 from extract.erasure.tombstones import (
     LOG,
@@ -43,15 +42,12 @@ from extract.erasure.tombstones import (
     read_tombstones,
 )
 from extract.erasure.vault import amend_review_files, amend_token_maps
-from extract.identity.key_provider import load_provider
-from extract.identity.opening import VERSIONS, open_vault
-from extract.identity.tokens import KEY_FILE, derive_key, load_or_create_key
+from extract.identity.tokens import KEY_FILE, derive_key
 from extract.lake import current_directory
-from extract.zones import QUARANTINE, locked, sweep
+from extract.zones import locked
 from governance.audit.events import ERASURE_REASONS, about
 from governance.audit.log import audited
 from governance.errors import ErasureError
-from governance.files import mend_replaced
 from governance.settings import Settings
 
 Progress = Callable[[str], None]
@@ -219,18 +215,8 @@ def _check_words(named: str, reason: str) -> None:
 def _open(settings: Settings) -> Iterator[Held]:
     if current_directory(settings.lake) is None:
         raise ErasureError(f"There is no snapshot in {settings.lake}, so there is nobody to erase.")
-    pa.set_memory_pool(pa.system_memory_pool())
-    with locked(settings):
-        quarantine = settings.restricted / QUARANTINE
-        for parent in (settings.lake, settings.vault / VERSIONS, quarantine):
-            mend_replaced(parent)
-        sweep(settings)
-        load_or_create_key(settings.vault, allow_create=False)
-        keyring = open_vault(settings.vault, load_provider(settings))
-        try:
-            yield open_held(settings, keyring)
-        finally:
-            sweep(settings)
+    with locked(settings), open_zones(settings) as held:
+        yield held
 
 
 @contextlib.contextmanager
@@ -269,7 +255,7 @@ def _plan(held: Held, registrations: list[Registration], erased: Erased, reason:
                 own += counts[inode_of(file)]
             for file in snapshot.quarantined(belonging).values():
                 found = quarantined_rows(pq.read_table(file), belonging, makers)
-                gone = {r.source_key for r in found if r.row and owns(belonging, r, erased)}
+                gone = {r.source_key for r in found if r.row and erased.owns(belonging, r)}
                 own[name] += len(gone)
     current = held.snapshots[-1].name
     rows = dict(sorted((+total[current]).items()))
@@ -315,7 +301,7 @@ def _apply(
     report = ErasureReport(tombstone)
     if tombstones is None:
         return report
-    amender = Amender(held, erased, tombstones)
+    amender = ErasureAmender(held, erased, tombstones)
     for snapshot in held.snapshots:
         done = amender.amend(snapshot)
         report.snapshots.append(done)

@@ -64,6 +64,18 @@ class Erased:
         known = self.tokens.setdefault(domain, set())
         known.update(token for token in tokens if token is not None)
 
+    def owned(self, belonging: Belonging, columns: Mapping[str, pa.Array]) -> Mask:
+        """Return which rows of a lake file go."""
+        return belonging.owned(columns, self.is_in)
+
+    def owns(self, belonging: Belonging, row: QuarantinedRow) -> bool:
+        """Whether a whole row in quarantine goes."""
+        return any(belonging.owned(one_row(keys), self.is_in)[0] for keys in row.keys)
+
+    def mark(self, belonging: Belonging) -> str:
+        """Tell apart what goes from one and the same file of a table in different snapshots."""
+        return ""
+
     def size(self, domains: Iterable[str]) -> int:
         """Return how many keys some domains have; it only grows."""
         return sum(len(self.tokens.get(domain, ())) for domain in domains)
@@ -189,16 +201,11 @@ def _look(
         looked[inode_of(file)] = known
         makers = held.tokenisers(snapshot)
         for row in quarantined_rows(pq.read_table(file), belonging, makers):
-            if row.row is not None and owns(belonging, row, erased):
+            if row.row is not None and erased.owns(belonging, row):
                 erased.add(belonging.key_domain, [keys[key] for keys in row.keys])
                 for column in belonging.names:
                     found = [keys[column.name] for keys in row.keys]
                     erased.add(column.key_domain or "", found)
-
-
-def owns(belonging: Belonging, row: QuarantinedRow, erased: Erased) -> bool:
-    """Whether a whole row in quarantine belongs to somebody who is erased."""
-    return any(belonging.owned(one_row(keys), erased.is_in)[0] for keys in row.keys)
 
 
 def one_row(keys: Mapping[str, str | None]) -> dict[str, pa.Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +18,16 @@ from extract.contracts import ColumnContract, TableContract, operational_contrac
 from extract.erasure.belonging import Belonging, Place, belongings
 from extract.erasure.state import stamp_of
 from extract.identity.epochs import key_of_snapshot
+from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
-from extract.identity.opening import VERSIONS
+from extract.identity.opening import VERSIONS, open_vault
 from extract.identity.token_map import MAPS
-from extract.identity.tokens import Tokeniser
+from extract.identity.tokens import Tokeniser, load_or_create_key
 from extract.identity.version import Version, open_version
 from extract.lake import Manifest, read_manifest, snapshot_ids
-from extract.zones import QUARANTINE
+from extract.zones import QUARANTINE, sweep
 from governance.errors import ErasureError
+from governance.files import mend_replaced
 from governance.settings import PROJECT_ROOT, Settings
 
 MATCHING = "matching"
@@ -101,6 +104,26 @@ class Held:
             for b in self.tables.values()
             if b.table.source == source and b.table.is_registration
         ]
+
+
+@contextmanager
+def open_zones(settings: Settings) -> Iterator[Held]:
+    """Open what an installation holds, to amend it; the caller has locked the zones.
+
+    Raises:
+        KeyFileError: a token key is missing.
+        And what ``open_held`` raises.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
+    for parent in (settings.lake, settings.vault / VERSIONS, settings.restricted / QUARANTINE):
+        mend_replaced(parent)
+    sweep(settings)
+    load_or_create_key(settings.vault, allow_create=False)
+    keyring = open_vault(settings.vault, load_provider(settings))
+    try:
+        yield open_held(settings, keyring)
+    finally:
+        sweep(settings)
 
 
 def open_held(settings: Settings, keyring: Keyring) -> Held:

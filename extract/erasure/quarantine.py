@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from extract.convert import QUARANTINE_SCHEMA
 from extract.erasure.belonging import Belonging
-from extract.erasure.find import Erased, one_row, owns
+from extract.erasure.find import Erased, one_row
 from extract.erasure.held import QuarantinedRow, quarantined_rows
 from extract.erasure.rewrite import Change, write_rows
 from extract.identity.tokens import Tokeniser
@@ -48,7 +48,7 @@ def rewrite_quarantine(
 
 def _is_gone(row: QuarantinedRow, belonging: Belonging, erased: Erased) -> bool:
     if row.row is not None:
-        return owns(belonging, row, erased)
+        return erased.owns(belonging, row)
     key = one_row(row.keys[0])[belonging.table.primary_key]
     return bool(erased.is_in(belonging.key_domain, key)[0])
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,8 @@ from extract.partitions import ParquetFile
 from extract.values import Mask
 
 BATCH_ROWS = 65_536
+# What a row that goes is counted as.
+Kind = Literal["erased", "expired"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Change:
     """What left one partition, from its lake file or from its quarantine.
 
     Attributes:
-        rows: rows of the erased.
+        rows: rows that went.
         keys: the tokens of those rows.
         nulls: per column, nulls of the source among them.
         emptied: per column, how many places were emptied, or, below zero, emptied places that went.
@@ -46,22 +49,25 @@ class Change:
     quarantined: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
     items: int = 0
 
-    def applied(self, before: Partition) -> Partition:
-        """Return what is to be said of the partition now."""
+    def applied(self, before: Partition, kind: Kind) -> Partition:
+        """Return what is to be said of the partition now; ``kind`` says as what its rows count."""
         left = (
             replace(q, rows=q.rows - self.quarantined[(q.column, q.reason, q.is_row_dropped)])
             for q in before.quarantined
         )
-        return Partition(
+        after = replace(
+            before,
             rows=before.rows - (self.rows - self.dropped),
             dropped=before.dropped - self.dropped,
-            digest=before.digest,
             quarantined=tuple(q for q in left if q.rows > 0),
             emptied=_sum(before.emptied, self.emptied, 1),
             dropped_nulls=_sum(before.dropped_nulls, self.dropped_nulls, -1),
-            erased=before.erased + self.rows,
-            erased_nulls=_sum(before.erased_nulls, self.nulls, 1),
         )
+        if kind == "expired":
+            nulls = _sum(before.expired_nulls, self.nulls, 1)
+            return replace(after, expired=before.expired + self.rows, expired_nulls=nulls)
+        nulls = _sum(before.erased_nulls, self.nulls, 1)
+        return replace(after, erased=before.erased + self.rows, erased_nulls=nulls)
 
 
 class OrderedFile(ParquetFile):
@@ -81,7 +87,7 @@ def rewrite_lake_file(
     A row of somebody else that refers to an erased row stays; the reference is emptied.
     """
     columns = key_columns(file, belonging)
-    owned = belonging.owned(columns, erased.is_in)
+    owned = erased.owned(belonging, columns)
     referring = belonging.referring(columns, erased.is_in)
     emptied = {name: mask & ~owned for name, mask in referring.items()}
     if not owned.any() and not any(mask.any() for mask in emptied.values()):

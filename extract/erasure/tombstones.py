@@ -32,7 +32,6 @@ from governance.files import sync, write_whole
 from governance.key_files import KEY_BYTES, read_key, write_key
 from governance.settings import Settings
 
-FOLDER = "tombstones"
 LOG = "log.jsonl"
 PENDING = "pending"
 KEY_FILE = "tombstone.key"
@@ -193,7 +192,7 @@ def append_tombstone(
 
 def folder(settings: Settings) -> Path:
     """Return where the tombstones lie: outside every zone that a restore brings back."""
-    return settings.home / FOLDER
+    return settings.tombstones
 
 
 def begin(settings: Settings) -> None:
@@ -239,7 +238,7 @@ def require_applied(settings: Settings, applied: Mapping[str, str]) -> None:
         if head not in known:
             raise ErasureError(
                 f"{what} knows of an erasure that {folder(settings) / LOG} does not: put the "
-                f"newest copy of {FOLDER}/ in place (each backup has one), then {AGAIN}."
+                f"newest copy of {folder(settings)} in place (each backup has one), then {AGAIN}."
             )
         if head != known[-1]:
             raise ErasureError(

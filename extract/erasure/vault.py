@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from extract.erasure.belonging import Belonging
 from extract.erasure.find import Erased
 from extract.erasure.held import Held, Inode, inode_of, one_array
 from extract.erasure.rewrite import write_rows
@@ -29,19 +30,26 @@ Gone = Callable[[pa.RecordBatch], Mask]
 class VaultAmender:
     """Writes versions anew under hidden names; a file that many versions share is written once."""
 
-    def __init__(self, held: Held, erased: Erased, head: str) -> None:
-        self._held, self._erased, self._head = held, erased, head
-        self._written: dict[Inode, tuple[Path, SealedFile] | None] = {}
+    def __init__(self, held: Held) -> None:
+        self._held, self._erased = held, Erased()
+        self._written: dict[tuple[Inode, str], tuple[Path, SealedFile] | None] = {}
 
-    def stage(self, version: Version, name: str) -> int:
-        """Write a version beside the old one; return how many files lost rows."""
-        new = NewVersion(
-            version.directory.with_name(f".{name}.tmp"), self._held.keyring, self._head
-        )
+    def stage(self, version: Version, name: str, erased: Erased, head: str) -> int:
+        """Write a version beside the old one; return how many files lost rows.
+
+        Args:
+            version: the old one.
+            name: of its snapshot.
+            erased: what goes.
+            head: the last erasure that is then applied to it.
+        """
+        self._erased = erased
+        new = NewVersion(version.directory.with_name(f".{name}.tmp"), self._held.keyring, head)
         new.directory.mkdir(mode=0o700)
         changed = 0
         for path in sorted(version.files):
-            inode = inode_of(version.directory / path)
+            belonging = self._belonging(path)
+            inode = inode_of(version.directory / path), erased.mark(belonging) if belonging else ""
             if inode not in self._written:
                 self._written[inode] = self._rewritten(version, new, path)
             done = self._written[inode]
@@ -75,13 +83,17 @@ class VaultAmender:
         new.finish(seal)
         return version.directory / path, new.files[path]
 
+    def _belonging(self, path: str) -> Belonging | None:
+        source, _, rest = path.partition("/")
+        return self._held.tables.get((source, rest.partition("/")[0]))
+
     def _gone(self, path: str) -> Gone:
         if path == CROSSWALK:
             return self._gone_from_crosswalk
-        for belonging in self._held.tables.values():
-            if path.startswith(f"{belonging.table.source}/{belonging.table.name}/"):
-                domain = belonging.key_domain
-                return lambda batch: self._erased.is_in(domain, batch.column("token"))
+        belonging = self._belonging(path)
+        if belonging is not None:
+            domain = belonging.key_domain
+            return lambda batch: self._erased.is_in(domain, batch.column("token"))
         declared = {source for source, _ in self._held.tables}
         if path.split("/", maxsplit=1)[0] in declared:
             return lambda batch: np.zeros(batch.num_rows, dtype=np.bool_)  # of an organisation

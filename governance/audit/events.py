@@ -193,7 +193,16 @@ EVENTS: Mapping[str, Event] = {
         },
         required=("is_again",),
     ),
-    "retain": Event({"snapshots": COUNT, "quarantines": COUNT, "token_maps": COUNT}),
+    "retain": Event(
+        {
+            "snapshots": COUNT,
+            "quarantines": COUNT,
+            "token_maps": COUNT,
+            "reviews": COUNT,
+            "amended": COUNT,
+            "rows": ROWS,
+        }
+    ),
     # Its registrations stand in the vault's own record, under the same number.
     "match_decision": Event(
         {

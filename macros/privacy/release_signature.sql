@@ -1,29 +1,22 @@
-{#- All that a level shows of a person, in one text: persons with the same text look the same. Reads
-    `persons`, and visit_1, visit_2 ... (null where there is none).
+{#- The details of a visit that any level shows. -#}
+{% macro release_details_shown() %}
+    {%- set shown = [] -%}
+    {%- for detail in ("acuity", "arrival_mode", "length_of_stay", "peer_group") -%}
+        {%- for level in release_levels() if detail in level["shows"] and detail not in shown -%}
+            {%- do shown.append(detail) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- do return(shown) -%}
+{% endmacro %}
 
-    The number of stays is in it, and that more were cut off: an absence is an attribute too. -#}
-{% macro release_signature(level) -%}
-    '{{ level["diagnoses"] }}#' || persons.sex_code || '#' || persons.age_band
-    || '#' || coalesce(cast(persons.visit_year as string), '')
-    || '#' || {% if "area" in level["shows"] %}persons.zip3{% else %}'000'{% endif %}
-    || '#' || {% if "observation" in level["shows"] -%}
-        persons.observation_end_band
-    {%- else -%}
-        'withheld'
-    {%- endif %}
-    || '#' || case when persons.stays_count > {{ level["stays"] }} then 'cut' else '' end
-    {%- for number in range(1, level["stays"] + 1) %}
-    || '#' || {% if number == 1 %}'first'{% else -%}
-        coalesce(visit_{{ number }}.interval_band, '')
-    {%- endif %}
-    || '|' || coalesce(visit_{{ number }}.{{ level["diagnoses"] }}_codes, '')
-        {%- for shown in ("acuity", "arrival_mode", "length_of_stay", "peer_group") %}
-            {%- if shown in level["shows"] %}
-    || '|' || coalesce(visit_{{ number }}.{{ release_detail_column(shown) }}, '')
-            {%- endif %}
-        {%- endfor %}
-    {%- endfor %}
-{%- endmacro %}
+{#- The columns of int_release__visits that any level shows: what a visit may look like. -#}
+{% macro release_look_columns() %}
+    {%- set columns = ["every_codes", "ccsr_codes", "chapter_codes", "none_codes"] -%}
+    {%- for detail in release_details_shown() -%}
+        {%- do columns.append(release_detail_column(detail)) -%}
+    {%- endfor -%}
+    {%- do return(columns) -%}
+{% endmacro %}
 
 {#- The column that holds a detail of a visit. -#}
 {% macro release_detail_column(detail) -%}

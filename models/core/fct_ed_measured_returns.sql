@@ -40,8 +40,16 @@ final as (
             returns.elapsed_seconds <= measures.window_seconds
             and (returns.is_return_admitted or not measures.requires_admission)
             and (
+                measures.return_outcome_code is null
+                or returns.return_outcome_code = measures.return_outcome_code
+            )
+            and (
                 returns.return_hospital_key = returns.hospital_key
                 or not measures.requires_same_hospital
+            )
+            and (
+                measures.minimum_age_years is null
+                or returns.return_age_years >= measures.minimum_age_years
             )
             and (
                 measures.maximum_age_years is null

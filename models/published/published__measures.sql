@@ -7,6 +7,7 @@ with measures as (
 final as (
     select
         measure_code,
+        return_outcome_code,
         return_diagnosis_group_code,
         index_diagnosis_group_code,
         denominator_code,
@@ -14,10 +15,12 @@ final as (
         definition,
         source,
         window_hours,
+        minimum_age_years,
         maximum_age_years,
         requires_admission,
         requires_same_hospital,
         is_headline,
+        is_network_published,
         verified
     from measures
 )

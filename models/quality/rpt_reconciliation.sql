@@ -1,5 +1,5 @@
--- One row per table and check: what the source held against what arrived, what was quarantined and
--- what was erased.
+-- One row per table and check: what the source held against what arrived, what was quarantined,
+-- what was erased and what had expired.
 with reconciliation as (
     select * from {{ ref('stg_quality__reconciliation') }}
 ),
@@ -16,6 +16,7 @@ final as (
         lake_count,
         quarantined_count,
         erased_count,
+        expired_count,
         is_equal
     from reconciliation
 )

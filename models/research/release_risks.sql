@@ -13,6 +13,7 @@ with before_persons as (
 
 before_visits as (
     select
+        stay_key as visit_key,
         person_key,
         stay_number as visit_number,
         coalesce(interval_band, 'first') || '|' || ccsr_codes as sequence_token,
@@ -24,8 +25,8 @@ before_visits as (
 ),
 
 before_codes as (
-    select distinct
-        person_key,
+    select
+        stay_key as visit_key,
         fine_code as code
     from {{ ref('int_release__diagnoses') }}
 ),
@@ -51,6 +52,7 @@ after_visit_codes as (
 
 after_visits as (
     select
+        visits.visit_key,
         visits.person_key,
         visits.visit_number,
         coalesce(visits.interval_band, 'first') || '|' || coalesce(codes.main_code, '')
@@ -66,15 +68,15 @@ after_visits as (
 ),
 
 after_codes as (
-    select distinct
-        person_key,
+    select
+        visit_key,
         group_code as code
     from {{ ref('release_diagnoses') }}
 ),
 
-{{ release_attackers("before") }},
+{{ release_attackers("before", release_setting("maximum_stays")) }},
 
-{{ release_attackers("after") }},
+{{ release_attackers("after", release_setting("maximum_stays")) }},
 
 attackers as (
     select

@@ -47,15 +47,9 @@ def erase(
     build: bool,
 ) -> None:
     """Take a person out of vault, snapshots, warehouse and figures, and keep them out."""
-    from extract.erasure.erase import plan_erasure  # noqa: PLC0415
-    from ops.erasure import apply_again, erase_person  # noqa: PLC0415
+    from ops.erasure import apply_again, erase_person, plan_person  # noqa: PLC0415
 
     settings = load_settings(home)
-    if settings.accounts is not None:
-        raise ErasureError(
-            f"{settings.home} has an account for each zone, and an erasure writes into all of "
-            "them: this cannot be done by one account yet (docs/erasure.md)."
-        )
     if again:
         if person is not None or reason is not None or dry_run or request is not None:
             raise click.UsageError("--again takes neither a person nor a reason.")
@@ -66,7 +60,7 @@ def erase(
         raise click.UsageError("Name the person with --person FILE and the --reason, or --again.")
     named = _read(person)
     if dry_run or request is None:
-        plan = plan_erasure(settings, named, reason)
+        plan = plan_person(settings, named, reason)
         rows = ", ".join(f"{name} {count:,}" for name, count in plan.rows.items()) or "none"
         click.echo(
             f"{plan.registrations} registrations; rows of the newest snapshot: {rows}; "
@@ -107,8 +101,9 @@ def _read(person: TextIO) -> str:
 
 
 def _build_and_publish(settings: Settings, *, wanted: bool) -> None:
-    if not wanted:
-        click.echo("Nothing is published now: run `scutari build` and `scutari publish`.")
+    if not wanted or settings.accounts is not None:
+        whose = f" as {settings.accounts.builder}" if settings.accounts else ""
+        click.echo(f"Nothing is published now: run `scutari build` and `scutari publish`{whose}.")
         return
     from ops.build import run_build  # noqa: PLC0415
     from ops.publication.publish import publish  # noqa: PLC0415

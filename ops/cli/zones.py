@@ -11,17 +11,19 @@ import click
 from extract.broker.keys import give_master_key
 from governance.errors import ZoneError
 from governance.settings import SETTINGS_FILE, Settings, load_settings
-from governance.zones import check_start, check_zones, look, prepare_zones
+from governance.zones import ADMINISTRATOR, check_start, check_zones, look, prepare_zones
 
 _DEMO = "scutari.is_demo"
-# Whose account a command is for; None: anybody's, and the files it reads decide. A command that
-# does not stand here is the extractor's: no other account may do less with more.
+# Whose account a command is for: root's where every zone has a part in it; None: anybody's, and the
+# files it reads decide. A command that does not stand here is the extractor's: no other account may
+# do less with more.
 _ZONE_OF: dict[str, str | None] = {
     "audit head": None,
     "audit show": None,
     "audit verify": None,
     "build": "builder",
     "dashboard": "dashboards",
+    "erase": ADMINISTRATOR,
     "ledger close": "release",
     "ledger show": "release",
     "publish": "builder",

@@ -42,7 +42,8 @@ MEASURE_DEFINITION = """
     md5(concat_ws(
         '|', window_hours, requires_admission, requires_same_hospital,
         coalesce(return_diagnosis_group_code, '-'), coalesce(index_diagnosis_group_code, '-'),
-        coalesce(maximum_age_years, -1)
+        coalesce(maximum_age_years, -1), 'ends ' || return_outcome_code,
+        'from ' || minimum_age_years
     ))
 """
 WAY_OUT = (

@@ -120,13 +120,21 @@ class ReleaseLedger:
             )
             if given.closed_reason or not is_in_same_hands:
                 continue
-            if set(columns) & set(given.columns) and self._overlap(given, digests):
+            if set(columns) & set(given.columns) and pc.any(self._held(given, digests)).as_py():
                 raise PublicationError(
                     f"The release holds persons who also stand in the release {given.release}, "
                     f"given to {given.recipient}, under the same columns: the two could be joined "
                     "by their contents. Give one to each, or close the earlier once it is returned "
                     f"or destroyed: `scutari ledger close {given.release} --reason destroyed`."
                 )
+
+    def is_held(self, given: Given, persons: pa.Array) -> pa.Array:
+        """Say of each person whether an earlier release holds it.
+
+        Raises:
+            PublicationError: the ledger has lost whom it holds.
+        """
+        return self._held(given, self._digests(persons))
 
     def add(self, given: Given, persons: pa.Array) -> None:
         """Write a release down, before its files appear.
@@ -175,7 +183,7 @@ class ReleaseLedger:
     def _persons_file(self, given: Given) -> Path:
         return self._directory / f"{given.release}.{given.manifest_sha256[:16]}.parquet"
 
-    def _overlap(self, given: Given, digests: pa.Array) -> bool:
+    def _held(self, given: Given, digests: pa.Array) -> pa.Array:
         try:
             known = pq.read_table(self._persons_file(given)).column("person").combine_chunks()
         except (OSError, pa.ArrowException):
@@ -183,7 +191,7 @@ class ReleaseLedger:
                 f"The release ledger cannot say whom {given.release} holds: restore "
                 f"{self._persons_file(given)} from its backup."
             ) from None
-        return bool(pc.any(pc.is_in(digests, value_set=known.cast(_DIGEST))).as_py())
+        return pc.is_in(digests, value_set=known.cast(_DIGEST))
 
     def _digests(self, persons: pa.Array) -> pa.Array:
         return pa.array(

@@ -20,6 +20,8 @@ from governance.settings import PROJECT_ROOT
 SMALLEST_CLASS = 11
 SMALLEST_OUTCOME = 3
 LARGEST_SHARE = 0.5
+# Of the persons of a release, those whom an attack on its files may find.
+LARGEST_FOUND_SHARE = 0.05
 _ROUNDING = 1e-9
 DIAGNOSES = ("every", "ccsr", "chapter", "none")
 SHOWS = ("acuity", "area", "arrival_mode", "length_of_stay", "observation", "peer_group")
@@ -37,6 +39,8 @@ _KEYS = frozenset(
         "minimum_class_size",
         "minimum_outcome_persons",
         "largest_outcome_distance",
+        "largest_linked_share",
+        "largest_matched_share",
         "left_out_columns",
         "levels",
     }
@@ -53,6 +57,9 @@ class Profile:
         sample_share: share of all persons that its releases are drawn from.
         redrawn_share: share of these that is left out of one release and not of the next.
         shift_days: dates are moved by up to so many days either way; none are shown where it is 0.
+        largest_linked_share: share of its persons whose only partner in an earlier release may be
+            right; above it the release is refused.
+        largest_matched_share: share of its persons whom somebody may find who knows nearly all.
         left_out_columns: columns that are not written to the files.
         parameters: all it asks for, as it stands in the file.
     """
@@ -62,6 +69,8 @@ class Profile:
     sample_share: float
     redrawn_share: float
     shift_days: int
+    largest_linked_share: float
+    largest_matched_share: float
     left_out_columns: frozenset[str]
     parameters: dict[str, Any]
 
@@ -97,6 +106,8 @@ def read_profile(name: str, project: Path | None = None) -> Profile:
         sample_share=float(body["sample_share"]),
         redrawn_share=float(body["redrawn_share"]),
         shift_days=int(body["shift_days"]),
+        largest_linked_share=float(body["largest_linked_share"]),
+        largest_matched_share=float(body["largest_matched_share"]),
         left_out_columns=frozenset(body["left_out_columns"]),
         parameters=body,
     )
@@ -141,6 +152,8 @@ def _out_of_range(body: dict[str, Any]) -> list[str]:
         "minimum_class_size": lambda v: v >= SMALLEST_CLASS,
         "minimum_outcome_persons": lambda v: v >= SMALLEST_OUTCOME,
         "largest_outcome_distance": lambda v: 0 < v <= 0.5,  # noqa: PLR2004
+        "largest_linked_share": lambda v: 0 <= v <= LARGEST_FOUND_SHARE,
+        "largest_matched_share": lambda v: 0 <= v <= LARGEST_FOUND_SHARE,
     }
     faults = [
         f"{key} is out of its range"

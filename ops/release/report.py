@@ -14,7 +14,12 @@ import altair as alt
 import pyarrow as pa
 import vl_convert
 
+from ops.release.attacks import Attacked
+from ops.release.linkage import Linkage
+from ops.release.noisy_match import ECCENTRICITY, Match, Noise
+
 ROUNDED_TO = 100
+SMALLEST_SHOWN = 11
 _PERCENT = 100
 _STAGES = ("before", "after")
 _COLOURS = ("#9aa5b1", "#1b6ca8")
@@ -27,6 +32,11 @@ ATTACKERS = {
     "two_events": "knows sex, age band, area and year, and everything of two stays but their ends",
     "whole_record": "knows every column but how the stays ended",
     "other_release": "holds another release of the same persons, and all its columns",
+}
+WAYS = {
+    "everything": "every column that both have; of dates the days between them",
+    "unchanged": "sex, age band, year and intervals, which every level shows alike",
+    "days": "every column that both have, and the days as they are written",
 }
 RULES = {
     "person_sample": (
@@ -99,6 +109,7 @@ def risk_report(
     risks: Sequence[Risk],
     losses: Sequence[Loss],
     parameters: Mapping[str, object],
+    attacked: Attacked,
     *,
     is_synthetic: bool,
 ) -> str:
@@ -109,6 +120,7 @@ def risk_report(
         risks: rows of ``release_risks``.
         losses: rows of ``release_losses``, in the order of the rules.
         parameters: the profile's parameters.
+        attacked: what attacks on the files found.
         is_synthetic: whether nobody in it exists.
     """
     synthetic = "<p><b>These data are synthetic: nobody in them exists.</b></p>"
@@ -121,6 +133,8 @@ def risk_report(
         "bands, without the gate. After: the files beside this page. Counts are rounded to "
         f"hundreds.</p><h2>Attackers</h2>{_figure(_small_classes(risks))}{_risk_table(risks)}",
         f"<h2>Mean risk</h2>{_figure(_mean_risks(risks))}",
+        f"<h2>Joined with earlier releases</h2>{_linkage(attacked)}",
+        f"<h2>Matched with the warehouse</h2>{_match(attacked.match, Noise())}",
         f"<h2>What it cost</h2>{_figure(_remaining(losses))}{_loss_table(losses)}",
         f"<h2>The bias that makes</h2><ul>{''.join(_bias(loss) for loss in losses)}</ul>",
         f"<h2>Parameters of the profile</h2>{_parameter_table(parameters)}",
@@ -248,6 +262,88 @@ def _loss_table(losses: Sequence[Loss]) -> str:
         for loss in losses
     ]
     return _table(head, rows)
+
+
+def _protected(count: int) -> str:
+    """Write a count so that no small one can be read, nor worked out from another."""
+    if count == 0:
+        return "none"
+    if count < SMALLEST_SHOWN:
+        return f"under {SMALLEST_SHOWN}"
+    return _rounded(count) if count >= ROUNDED_TO // 2 else f"under {ROUNDED_TO // 2}"
+
+
+def _percent(part: int, whole: int) -> str:
+    if part == 0 and whole >= SMALLEST_SHOWN:
+        return "0 %"
+    if part < SMALLEST_SHOWN:
+        return "too few to say"
+    return f"{_share(part, whole):.0f} %"
+
+
+def _guess(share: float, persons: int) -> str:
+    return f"{share:.3f}" if persons >= SMALLEST_SHOWN else "too few to say"
+
+
+def _linkage(attacked: Attacked) -> str:
+    """What somebody gets who holds an earlier release: joined by contents, person by person."""
+    text = (
+        "<p>Somebody holds this release and an earlier one, and joins them by what they show. A "
+        "link is a person with one partner who has no other. It is wrong where the person does not "
+        "stand in both; of the others nobody can say, because ids are forgotten, so they count as "
+        "right. A guess: one of all partners, by chance; the share of the persons in both whom it "
+        "finds, at most.</p>"
+    )
+    if attacked.missing_count:
+        text += (
+            "<p><b>Not every earlier release was at hand: of some it is not known how far they can "
+            "be joined with this one.</b></p>"
+        )
+    if not attacked.linked:
+        return text + "<p>There is no earlier release at hand that counts.</p>"
+    rows = [
+        (f"{number}, profile {profile}", WAYS[one.way], *_linked(one))
+        for number, (profile, ways) in enumerate(attacked.linked, start=1)
+        for one in ways
+    ]
+    head = ("earlier release", "joined on", "in both", "linked", "may be right", "a guess finds")
+    return text + _table(head, rows)
+
+
+def _linked(one: Linkage) -> tuple[str, ...]:
+    return (
+        _protected(one.common_count),
+        _protected(one.linked_count),
+        _protected(one.possible_count),
+        _guess(one.guessed_share, one.common_count),
+    )
+
+
+def _match(match: Match, noise: Noise) -> str:
+    """What somebody gets who knows nearly all that the warehouse knows of a person."""
+    text = (
+        f"<p>Somebody knows {noise.known_share:.0%} of a person's stays, with dates up to "
+        f"{noise.days_off} days off and {noise.wrong_share:.0%} of what is known being somebody "
+        "else's, and scores every record by the rare things in common. A person is named where the "
+        f"best record stands out by {ECCENTRICITY} standard deviations. About half of those looked "
+        "for are in the release: of a larger population less of the named would be right. A guess: "
+        "one of the persons whose records fit best, by chance.</p>"
+    )
+    rows = [
+        ("persons looked for", _protected(match.targets_count)),
+        ("in the release", _protected(match.released_count)),
+        ("named", _protected(match.named_count)),
+        ("of the named, named rightly", _percent(match.right_count, match.named_count)),
+        (
+            "of those in the release, named rightly",
+            _percent(match.right_count, match.released_count),
+        ),
+        (
+            "of those in the release, found by a guess",
+            _guess(match.guessed_share, match.released_count),
+        ),
+    ]
+    return text + _table(("", ""), rows)
 
 
 def _bias(loss: Loss) -> str:

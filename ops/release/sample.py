@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Sequence
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,25 @@ def draw_sample(settings: Settings, profile: Profile, persons: list[str]) -> pa.
             "shift_days": pa.array(shifts.astype(np.int32), pa.int32()),
         }
     )
+
+
+def draw_targets(settings: Settings, persons: Sequence[str], count: int) -> list[str]:
+    """Draw persons to try an attack on: the same ones again, and nobody without the key knows whom.
+
+    Raises:
+        KeyFileError: the key can be read by others.
+    """
+    key = hmac.digest(_sample_key(settings.release / ACCOUNT), b"targets of attacks", "sha256")
+    return nsmallest(count, persons, key=lambda person: _drawn_number(key, person))
+
+
+def seed_of_noise(settings: Settings) -> int:
+    """Return a seed for what an attacker gets wrong: always the same, and the account's own.
+
+    Raises:
+        KeyFileError: the key can be read by others.
+    """
+    return _drawn_number(_sample_key(settings.release / ACCOUNT), "noise of attacks")
 
 
 def write_sample(database: Path, sample: pa.Table) -> None:

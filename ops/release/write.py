@@ -29,6 +29,7 @@ from governance.audit.events import about
 from governance.audit.log import Action, audited
 from governance.errors import PublicationError
 from governance.settings import Settings
+from ops.release.attacks import Attacked, Attempt, attack, refuse_what_is_found
 from ops.release.documents import REPORT, Release, write_documents
 from ops.release.files import hold, replace_directory, sync_all
 from ops.release.gate import GATE, OpenGate, open_gate, work_directory
@@ -130,7 +131,11 @@ def write_release(
                 ledger = ReleaseLedger(settings)
                 ledger.check(recipient, _names(columns), persons)
                 rows = _write_tables(connection, columns, directory, say)
-                _describe(order, gate, connection, directory, rows)
+                say("attacking the files: earlier releases, and what the warehouse knows")
+                attempt = Attempt(directory, connection, work / "restricted" / "spill")
+                attacked = attack(settings, attempt, ledger)
+                refuse_what_is_found(order.profile, attacked)
+                _describe(order, gate, attempt, rows, attacked)
             sync_all(directory)
             given = _given(order, gate, directory, columns, len(persons))
             ledger.add(given, persons)
@@ -332,10 +337,11 @@ def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path
 def _describe(
     order: Order,
     gate: OpenGate,
-    connection: duckdb.DuckDBPyConnection,
-    directory: Path,
+    attempt: Attempt,
     rows: dict[str, int],
+    attacked: Attacked,
 ) -> None:
+    directory = attempt.directory
     release = Release(
         name=order.name,
         profile=order.profile.name,
@@ -348,9 +354,10 @@ def _describe(
     write_documents(release, directory)
     report = risk_report(
         f"{order.name} ({order.profile.name})",
-        _read_rows(connection, Risk, "attacker_code, stage_code desc"),
-        _read_rows(connection, Loss, "rule_number"),
+        _read_rows(attempt.connection, Risk, "attacker_code, stage_code desc"),
+        _read_rows(attempt.connection, Loss, "rule_number"),
         order.profile.parameters,
+        attacked,
         is_synthetic=order.is_synthetic,
     )
     (directory / REPORT).write_text(report, encoding="utf-8")

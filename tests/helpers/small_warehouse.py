@@ -202,9 +202,10 @@ def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
         con,
         "published.measures",
         "measure_code varchar, measure_name varchar, window_hours integer, "
-        "requires_admission boolean, return_diagnosis_group_code varchar, "
-        "index_diagnosis_group_code varchar, maximum_age_years integer, "
-        "requires_same_hospital boolean, denominator_code varchar, is_headline boolean, "
+        "requires_admission boolean, return_outcome_code varchar, "
+        "return_diagnosis_group_code varchar, index_diagnosis_group_code varchar, "
+        "minimum_age_years integer, maximum_age_years integer, requires_same_hospital boolean, "
+        "denominator_code varchar, is_headline boolean, is_network_published boolean, "
         "definition varchar, source varchar, verified boolean",
         [
             (
@@ -212,12 +213,15 @@ def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
                 name,
                 hours,
                 admitted,
+                None,
                 group,
+                None,
                 None,
                 age,
                 False,
                 "all_visits",
                 headline,
+                True,
                 f"{name}, counted from departure.",
                 "Scutari fixture",
                 group is None,

@@ -98,3 +98,31 @@ def test_no_cent_of_the_planted_claims_is_lost(demo_settings: Settings) -> None:
     assert counted["paid"].item() == planted["paid_amount"].item() > 0
     assert counted["patient"].item() == planted["patient_responsibility_amount"].item()
     assert counted["other"].item() == planted["other_adjustment_amount"].item()
+
+
+def test_what_the_network_does_not_see_each_hospital_sees_of_itself(
+    demo_settings: Settings,
+) -> None:
+    network = demo_settings.published / "current.duckdb"
+    own_only = "measure_code in (select measure_code from measures where not is_network_published)"
+    assert query(network, f"select * from rpt_ed_returns_monthly where {own_only}").is_empty()
+    assert query(network, f"select * from rpt_ed_returns_half_yearly where {own_only}").is_empty()
+    seen = pl.concat(
+        query(
+            folder / "current.duckdb", f"select * from own.rpt_ed_returns_monthly where {own_only}"
+        )
+        for folder in sorted(demo_settings.operational.iterdir())
+        if folder.is_dir()
+    )
+    mart = query(
+        demo_settings.warehouse,
+        "select hospital_key, month_on, measure_code, numerator_count "
+        "from marts.rpt_ed_returns_monthly inner join seeds.ed_return_measures "
+        "using (measure_code) where not is_network_published",
+    )
+    key = ["hospital_key", "month_on", "measure_code"]
+    assert seen.select(mart.columns).sort(key).equals(mart.sort(key))
+    counted = mart.group_by("measure_code").agg(pl.col("numerator_count").sum())
+    returns = dict(counted.rows())
+    assert returns["ed_return_30d_any"] > returns["ed_return_7d_same_ed"] > 0
+    assert returns["ed_return_7d_same_ed"] > returns["ed_return_72h_same_ed"] > 0

@@ -75,6 +75,8 @@ def measures() -> list[Measure]:
             return_group=grouped.get(row["return_diagnosis_group_code"]),
             index_group=grouped.get(row["index_diagnosis_group_code"]),
             maximum_age_years=int(row["maximum_age_years"]) if row["maximum_age_years"] else None,
+            minimum_age_years=int(row["minimum_age_years"]) if row["minimum_age_years"] else None,
+            return_outcome=row["return_outcome_code"] or None,
             requires_same_hospital=row["requires_same_hospital"].lower() == "true",
         )
         for row in rows.iter_rows(named=True)

@@ -19,15 +19,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 import ops.release.gate
 import ops.release.write
 from governance.audit.verify import verify_logs
 from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
+from ops.release.attacks import Attacked
 from ops.release.gate import OpenGate
-from ops.release.profiles import Profile, read_profile
+from ops.release.linkage import Linkage
+from ops.release.noisy_match import Match
+from ops.release.profiles import Profile
 from ops.release.write import write_release
 from tests.helpers.small_research import PERSONS, write_project
 
@@ -272,6 +274,59 @@ def test_a_release_is_in_the_audit_log_without_its_name(
     assert done.parameters["manifest_sha256"] == hashlib.sha256(manifest).hexdigest()
 
 
+def test_files_that_an_attack_succeeds_on_are_not_shown(
+    settings: Settings, opened: OpenGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One person in 888 may be linked, or is found: of the profile open nobody must be."""
+    listed = sorted(settings.release.iterdir())
+    link = Linkage("everything", 888, 800, 5, 1, 9.0)
+    for found, refusal in (
+        (Attacked((("open", (link,)),), 0, Match(1000, 500, 0, 0, 0.0)), "with an earlier release"),
+        (Attacked((), 0, Match(1000, 500, 9, 1, 3.0)), "Somebody who knows most"),
+    ):
+        monkeypatch.setattr(ops.release.write, "attack", lambda *_, found=found: found)
+        with pytest.raises(PublicationError, match=refusal):
+            write_release(settings, "weak", recipient="weak")
+    assert sorted(settings.release.iterdir()) == listed
+    assert "weak" not in (settings.release / ".ledger" / "ledger.json").read_text()
+
+
+def test_earlier_releases_are_joined_with_a_new_one_whoever_has_them(
+    settings: Settings, opened: OpenGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`open` went to another recipient; every person of it is in the new one. Once its files are
+    not those that were given, the report says that they were not looked at."""
+    attack, seen = ops.release.write.attack, []
+
+    def remember(*arguments: Any) -> Attacked:
+        seen.append(attack(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(ops.release.write, "attack", remember)
+    write_release(settings, "joined", recipient="joined")
+    ways = {one.way: one for one in dict(seen[0].linked)["open"]}
+    assert set(ways) == {"everything", "unchanged"}
+    assert {(w.persons_count, w.common_count) for w in ways.values()} == {(888, 888)}
+    assert all(one.possible_count == 0 for one in ways.values())
+    # Every class has 20 at least, and with outcomes 3.
+    assert 0 < ways["everything"].guessed_share <= 1 / 3
+    # 888 of the 900 are in it: of those looked for 500, and all twelve of the others.
+    assert (seen[0].match.targets_count, seen[0].match.released_count) == (512, 500)
+    assert seen[0].match.named_count == 0
+    page = (settings.release / "joined" / "risk_report.html").read_text()
+    assert "earlier release" in page and "Not every" not in page
+
+    manifest = settings.release / "open" / "manifest.json"
+    kept = manifest.read_bytes()
+    manifest.write_bytes(kept + b" ")
+    write_release(settings, "apart", recipient="apart")
+    manifest.write_bytes(kept)
+    # `joined` is an earlier one by now; `open` is not the one that was given.
+    assert len(seen[1].linked) == len(seen[0].linked)
+    assert (seen[0].missing_count, seen[1].missing_count) == (0, 1)
+    assert "Not every" in (settings.release / "apart" / "risk_report.html").read_text()
+
+
 def test_a_name_is_not_used_twice(settings: Settings, opened: OpenGate) -> None:
     """A failed run can then never leave an earlier release to be taken for its own."""
     before = _digests(settings.release / "open")
@@ -382,27 +437,3 @@ def test_a_profile_that_is_none_is_refused(
     with pytest.raises(PublicationError, match=refusal) as error:
         write_release(settings, "refused", profile=profile, agreement=agreement)
     assert "Smith" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("parameter", "value", "refusal"),
-    [
-        ("minimum_class_size", 10, "minimum_class_size is out of its range"),
-        ("sample_share", 0.6, "sample_share is out of its range"),
-        ("sample_share", 0.3, "its slice of the persons meets that of safe_harbor_fields"),
-        ("sample_from", 0.45, "its slice goes beyond 0.5 of the persons"),
-        ("minimum_outcome_persons", 2, "minimum_outcome_persons is out of its range"),
-        ("shift_days", 45, "shift_days and one_year do not go together"),
-        ("one_year", False, "one_year is needed"),
-        ("levels", [{"stays": 9, "diagnoses": "ccsr", "shows": []}], "its level 1 is not one"),
-        ("surprise", 1, "surprise is not a parameter"),
-    ],
-)
-def test_a_profile_cannot_ask_for_less(
-    tmp_path: Path, parameter: str, value: Any, refusal: str
-) -> None:
-    body = yaml.safe_load((PROJECT_ROOT / "dbt_project.yml").read_text())
-    body["vars"]["release_profiles"]["open"][parameter] = value
-    (tmp_path / "dbt_project.yml").write_text(yaml.safe_dump(body))
-    with pytest.raises(PublicationError, match=refusal):
-        read_profile("open", tmp_path)

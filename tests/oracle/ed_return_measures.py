@@ -24,6 +24,8 @@ class Measure:
     return_group: DiagnosisGroup | None = None
     index_group: DiagnosisGroup | None = None
     maximum_age_years: int | None = None
+    minimum_age_years: int | None = None
+    return_outcome: str | None = None
     requires_same_hospital: bool = False
 
 
@@ -62,6 +64,11 @@ def flagged(pairs: pl.DataFrame, measure: Measure, data_through: datetime) -> pl
     in_window = (pl.col("elapsed") <= timedelta(hours=measure.window_hours)).fill_null(False)
     counts = in_window & _in_group("return_diagnosis_code", measure.return_group)
     counts &= _at_most(measure.maximum_age_years)
+    if measure.minimum_age_years is not None:
+        old_enough = pl.col("return_age_years") >= measure.minimum_age_years
+        counts &= old_enough.fill_null(False)
+    if measure.return_outcome is not None:
+        counts &= pl.col("return_outcome_code").eq_missing(measure.return_outcome)
     if measure.requires_admission:
         counts &= pl.col("is_return_admitted").fill_null(False)
     if measure.requires_same_hospital:

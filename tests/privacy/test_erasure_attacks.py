@@ -63,8 +63,12 @@ def victim(home: Path) -> dict[str, list[str]]:
     tokens = own["registration_key"].to_list()
     words: list[str] = [str(person), *tokens]
     patients = read_vault(version, "ehr/patients/all.parquet")
-    for row in patients.filter(pl.col("token").is_in(tokens)).to_dicts():
-        words += [str(row[n]) for n in ("mrn", "health_number", "email") if row[n]]
+    is_own = pl.col("token").is_in(tokens)
+    others = "\n".join(patients.filter(~is_own)["email"].drop_nulls())
+    for row in patients.filter(is_own).to_dicts():
+        found = [str(row[n]) for n in ("mrn", "health_number", "email") if row[n]]
+        # 255@example.org stands in 1255@example.org, who stays.
+        words += [word for word in found if word not in others]
     lake = (settings.lake / "current" / "ehr" / "ed_visits").resolve()
     visits = pl.concat([pl.read_parquet(f) for f in sorted(lake.glob("*.parquet"))])
     words += visits.filter(pl.col("patient_id").is_in(tokens))["visit_id"].to_list()

@@ -72,6 +72,44 @@ def test_no_attacker_is_left_with_fewer_than_a_class(seed: int, profile: str) ->
         assert risk["mean_risk"] == pytest.approx(sum(1 / size for size in sizes) / len(sizes))
 
 
+def test_attackers_are_counted_where_histories_repeat() -> None:
+    """Twenty came with A1 and twice with B1, thirty with C1 and twice with B1; of the women 25 only
+    with A1 and 25 with B1, of the men, too. Whoever knows A1 and B1 after it is left with 20; A1
+    first is borne by 45 women, B1 at a return by 50, and B1 twice, too. The pair of codes A1 and B1
+    has 20, C1 30; of both sexes A1 has 70 and B1 100."""
+
+    def thrice(code: str) -> Person:
+        return (
+            "F",
+            "18-29",
+            ((None, (code,), "home"), ("1-3", ("B1",), "home"), ("1-3", ("B1",), "home")),
+        )
+
+    persons = {**crowd(20, thrice("A1"), "a"), **crowd(30, thrice("C1"), "c")}
+    for sex in "FM":
+        for code in ("A1", "B1"):
+            persons |= crowd(25, one_visit(code, sex=sex), f"{sex}{code}-")
+    released = release_of(persons)
+    found = {
+        row["attacker_code"]: row
+        for row in rows(released, "release_risks")
+        if row["stage_code"] == "after"
+    }
+    # Persons are counted once each: twenty, thirty, and four times 25.
+    classes = {
+        "two_events": [(20, 20), (30, 30), (25, 45), (25, 25), (25, 25), (25, 25)],
+        "two_codes": [(20, 20), (30, 30), (25, 70), (25, 100), (25, 70), (25, 100)],
+    }
+    for attacker, sizes in classes.items():
+        assert found[attacker]["smallest_class_size"] == 20
+        mean = sum(count / size for count, size in sizes) / 150
+        assert found[attacker]["mean_risk"] == pytest.approx(mean, abs=1e-8)
+    histories = histories_of(released)
+    for attacker, everybody in class_sizes(histories).items():
+        mean = sum(1 / size for size in everybody) / len(everybody)
+        assert found[attacker]["mean_risk"] == pytest.approx(mean, abs=1e-8)
+
+
 def test_worked_histories() -> None:
     """Twenty share A1, twenty B1: shown. Of 19 with C1 and one with D1 the diagnoses go, the visit
     stays. Nineteen men share everything, but they are nineteen: left out."""

@@ -177,6 +177,8 @@ def test_nobody_else_takes_a_zones_place(stage: Stage) -> None:
         ("release open", A.release),
         ("dashboard", A.dashboards),
         (f"vault lookup {'0' * 32}", A.broker),
+        ("erase --again", "root"),
+        ("retain", A.extractor),
     ],
 )
 def test_a_command_runs_under_its_account_alone(stage: Stage, command: str, account: str) -> None:

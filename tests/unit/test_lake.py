@@ -84,8 +84,8 @@ def test_no_value_of_a_manifest_can_be_edited(settings: Settings, key: bytes) ->
     directory = settings.lake / NAME
     body = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     places = list(_places(body))
-    # Nine of the whole and its signature, three of each file, fourteen of June, four of July.
-    assert len(places) == 9 + 1 + 2 * 3 + 14 + 4
+    # Nine of the whole and its signature, three of each file, fifteen of June, five of July.
+    assert len(places) == 9 + 1 + 2 * 3 + 15 + 5
     for place in places:
         changed = copy.deepcopy(body)
         old = _parent(changed, place)[place[-1]]

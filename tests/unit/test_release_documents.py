@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ops.release.attacks import Attacked
 from ops.release.documents import DICTIONARY, README, TERMS, VIEWS, Release, write_documents
+from ops.release.linkage import Linkage
+from ops.release.noisy_match import Match
 from ops.release.report import Loss, Risk, risk_report
 
 RISKS = [
@@ -23,6 +26,14 @@ LOSSES = [
     Loss(1, "person_sample", 40_003, 20_007, 60_001, 30_049, 100_000, 50_051),
     Loss(2, "small_classes", 20_007, 20_004, 30_049, 11_111, 50_051, 15_000),
 ]
+ATTACKED = Attacked(
+    (
+        ("open", (Linkage("everything", 20_000, 12_345, 37, 7, 321.0),)),
+        ("limited", (Linkage("unchanged", 20_000, 0, 0, 0, 0.0),)),
+    ),
+    0,
+    Match(1000, 500, 17, 13, 6.5),
+)
 
 
 @pytest.fixture
@@ -104,7 +115,9 @@ def test_the_terms_are_those_of_the_profile_and_name_the_agreement(directory: Pa
 
 
 def test_the_report_shows_shares_and_no_count_to_the_last_person() -> None:
-    page = risk_report("x <limited>", RISKS, LOSSES, {"maximum_stays": 4}, is_synthetic=False)
+    page = risk_report(
+        "x <limited>", RISKS, LOSSES, {"maximum_stays": 4}, ATTACKED, is_synthetic=False
+    )
     # 2,007 of 20,000 and 313 of 20,000.
     assert "<td>10.0 %</td>" in page and "<td>1.6 %</td>" in page
     assert "<td>0.1235</td>" in page and "<td>24</td>" in page and "<td>0.042</td>" in page
@@ -119,7 +132,33 @@ def test_the_report_shows_shares_and_no_count_to_the_last_person() -> None:
 def test_a_person_more_moves_no_figure_of_the_cost() -> None:
     one_more = [LOSSES[0], Loss(2, "small_classes", 20_007, 20_005, 30_049, 11_112, 50_051, 15_001)]
     first, second = (
-        re.sub(r"<svg.*?</svg>", "", risk_report("x", RISKS, losses, {}, is_synthetic=True))
+        re.sub(
+            r"<svg.*?</svg>", "", risk_report("x", RISKS, losses, {}, ATTACKED, is_synthetic=True)
+        )
         for losses in (LOSSES, one_more)
     )
     assert first == second
+
+
+def test_the_report_shows_what_attacks_found_without_small_numbers() -> None:
+    page = risk_report("x", RISKS, LOSSES, {}, ATTACKED, is_synthetic=True)
+    # Of 12,345 in both a guess finds 321: 0.026. 37 links, 7 of them maybe right.
+    row = "<td>12,300</td><td>under 50</td><td>under 11</td><td>0.026</td>"
+    assert f"every column that both have; of dates the days between them</td>{row}" in page
+    assert "<td>none</td><td>none</td><td>none</td><td>too few to say</td>" in page
+    # 13 of 17 named rightly, of 500: 2.6 %; a guess finds 6.5 of them.
+    for share in ("<td>76 %</td>", "<td>3 %</td>", "<td>0.013</td>"):
+        assert share in page
+    text = re.sub(r"<svg.*?</svg>", "", page)
+    for count in ("12,345", "12345", ">37<", ">7<", ">17<", ">13<", "321"):
+        assert count not in text
+    assert "Not every earlier release was at hand" not in page
+
+
+def test_the_report_says_which_earlier_releases_are_not_measured() -> None:
+    few = Attacked((), 1, Match(60, 30, 0, 0, 0.4))
+    page = risk_report("x", RISKS, LOSSES, {}, few, is_synthetic=True)
+    assert "Not every earlier release was at hand" in page
+    assert "There is no earlier release at hand that counts" in page
+    # Nobody is named: there is nothing to be right of. Of thirty in the release none is found.
+    assert "named rightly</td><td>too few to say</td>" in page and "<td>0 %</td>" in page

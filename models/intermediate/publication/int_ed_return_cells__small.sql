@@ -11,8 +11,10 @@ with cells as (
     from {{ ref('rpt_ed_returns_monthly') }}
 ),
 
+-- Those of the others a hospital sees of itself only.
 measures as (
     select * from {{ ref('ed_return_measures') }}
+    where is_network_published
 ),
 
 ranked_cells as (

@@ -4,8 +4,10 @@
 with measures as (
     select
         *,
-        coalesce(maximum_age_years, 999) as age_limit
+        coalesce(maximum_age_years, 999) as age_limit,
+        coalesce(minimum_age_years, -1) as least_age
     from {{ ref('ed_return_measures') }}
+    where is_network_published
 ),
 
 diagnosis_groups as (
@@ -25,7 +27,9 @@ pairs as (
         children.age_limit as child_age_limit,
         parents.return_diagnosis_group_code is not null
         and parents.window_hours = children.window_hours
-        and parents.requires_admission = children.requires_admission as is_part
+        and parents.requires_admission = children.requires_admission
+        and coalesce(parents.return_outcome_code, '') = coalesce(children.return_outcome_code, '')
+            as is_part
     from measures as parents
     inner join measures as children
         on
@@ -34,6 +38,11 @@ pairs as (
             and (children.requires_admission or not parents.requires_admission)
             and (children.requires_same_hospital or not parents.requires_same_hospital)
             and parents.age_limit >= children.age_limit
+            and parents.least_age <= children.least_age
+            and (
+                parents.return_outcome_code is null
+                or parents.return_outcome_code = children.return_outcome_code
+            )
             and (
                 parents.index_diagnosis_group_code is null
                 or parents.index_diagnosis_group_code = children.index_diagnosis_group_code

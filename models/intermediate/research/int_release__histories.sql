@@ -2,7 +2,8 @@
 --
 -- Somebody who knows a person's attributes and intervals must not learn the diagnoses: where all
 -- who share those have the same ones, none of them is shown any.
--- sqlfluff:indentation:template_blocks_indent:false
+-- Columns are written by loops over levels and stays: their indent is that of the result.
+-- noqa: disable=layout.indent
 with placements as (
     select * from {{ ref('int_release__placements') }}
     where level_number is not null
@@ -43,57 +44,69 @@ shown as (
 told as (
     select
         shown.person_key,
-        {{ string_agg_ordered(
-            "coalesce(visits.interval_band, 'first')", "#", "visits.stay_number"
-        ) }} as intervals,
-        {{ string_agg_ordered(
-            "case shown.diagnoses_code"
-            ~ " when 'every' then visits.every_codes"
-            ~ " when 'ccsr' then visits.ccsr_codes"
-            ~ " when 'chapter' then visits.chapter_codes"
-            ~ " else '' end",
-            "#", "visits.stay_number"
-        ) }} as diagnoses
+        shown.sex_code,
+        shown.age_band,
+        coalesce(shown.visit_year, 0) as visit_year
+        {%- for number in range(1, release_setting('maximum_stays') + 1) %},
+        max(
+            case
+                when visits.stay_number = {{ number }} then coalesce(visits.interval_band, 'first')
+            end
+        ) as interval_{{ number }},
+        max(
+            case
+                when visits.stay_number = {{ number }}
+                    then
+                        case shown.diagnoses_code
+                            when 'every' then visits.every_codes
+                            when 'ccsr' then visits.ccsr_codes
+                            when 'chapter' then visits.chapter_codes
+                            else ''
+                        end
+            end
+        ) as diagnoses_{{ number }}
+        {%- endfor %}
     from shown
     inner join visits
         on
             shown.person_key = visits.person_key
             and shown.stays_limit >= visits.stay_number
-    group by shown.person_key
+    group by
+        shown.person_key, shown.sex_code, shown.age_band, coalesce(shown.visit_year, 0)
 ),
 
-diverse as (
+alike as (
     select
-        shown.sex_code,
-        shown.age_band,
-        coalesce(shown.visit_year, 0) as visit_year,
-        told.intervals,
-        count(distinct told.diagnoses) as kinds_count
-    from shown
-    inner join told
-        on shown.person_key = told.person_key
-    group by shown.sex_code, shown.age_band, coalesce(shown.visit_year, 0), told.intervals
+        person_key,
+        {%- for number in range(1, release_setting('maximum_stays') + 1) %}
+        {{ "" if loop.first else "or " }}coalesce(
+            min(diagnoses_{{ number }}) over same <> max(diagnoses_{{ number }}) over same, false
+        )
+        {%- endfor %} as is_diverse
+    from told
+    window same as (
+        partition by
+            sex_code,
+            age_band,
+            visit_year
+            {%- for number in range(1, release_setting('maximum_stays') + 1) %},
+            interval_{{ number }}
+            {%- endfor %}
+    )
 ),
 
 final as (
     select
         shown.person_key,
-        shown.signature
-        || case when diverse.kinds_count < 2 then '#none' else '' end as class_code,
-        case when diverse.kinds_count < 2 then 'none' else shown.diagnoses_code end
-            as diagnoses_code,
+        cast(shown.level_number as string) || '#' || cast(shown.signature as string)
+        || case when alike.is_diverse then '' else '#none' end as class_code,
+        case when alike.is_diverse then shown.diagnoses_code else 'none' end as diagnoses_code,
         shown.level_number,
         cast(least(shown.stays_limit, shown.stays_count) as int) as stays_shown,
         shown.stays_count > shown.stays_limit as is_cut
     from shown
-    inner join told
-        on shown.person_key = told.person_key
-    inner join diverse
-        on
-            shown.sex_code = diverse.sex_code
-            and shown.age_band = diverse.age_band
-            and coalesce(shown.visit_year, 0) = diverse.visit_year
-            and told.intervals = diverse.intervals
+    inner join alike
+        on shown.person_key = alike.person_key
 )
 
 select * from final

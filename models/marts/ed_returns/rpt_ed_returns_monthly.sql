@@ -22,19 +22,34 @@ snapshots as (
     select * from {{ ref('dim_snapshots') }}
 ),
 
-visit_counts as (
+-- Many measures have one window: each is counted once.
+windows as (
+    select distinct window_seconds from measures
+),
+
+window_counts as (
     select
         visits.hospital_key,
-        measures.measure_code,
+        windows.window_seconds,
         visits.leg_arrived_month_on as month_on,
         count(
             case
-                when coalesce(visits.follow_up_seconds >= measures.window_seconds, true) then 1
+                when coalesce(visits.follow_up_seconds >= windows.window_seconds, true) then 1
             end
         ) as all_visits_count
     from visits
-    cross join measures
-    group by visits.hospital_key, measures.measure_code, visits.leg_arrived_month_on
+    cross join windows
+    group by visits.hospital_key, windows.window_seconds, visits.leg_arrived_month_on
+),
+
+visit_counts as (
+    select
+        window_counts.hospital_key,
+        measures.measure_code,
+        window_counts.month_on,
+        window_counts.all_visits_count
+    from window_counts
+    inner join measures on window_counts.window_seconds = measures.window_seconds
 ),
 
 index_counts as (

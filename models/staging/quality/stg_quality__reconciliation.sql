@@ -1,4 +1,4 @@
--- One row per table and check: source against lake, quarantine and what was erased.
+-- One row per table and check: source against lake, quarantine, what was erased, what had expired.
 with source_rows as (
     select * from {{ source('quality', 'reconciliation') }}
 ),
@@ -15,6 +15,7 @@ final as (
         lake_count,
         quarantined_count,
         erased_count,
+        expired_count,
         is_equal
     from source_rows
 )

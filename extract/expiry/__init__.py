@@ -1,0 +1,1 @@
+"""Rows that are older than the policy of their table."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 VERSION = 1
 
-TABLES = """
+_TABLES = """
 create table codes (
     field_code text not null,
     code text not null,
@@ -68,35 +68,32 @@ create table edits (
     after_codes text not null
 );
 """
-
-_APPEND_ONLY = """
-create trigger {table}_{change} before {change} on {table}
-begin select raise(abort, 'append only'); end;
-"""
-_SUBMITTED = """
-create trigger {table}_{change} before {change} on {table}
-when (select state_code from reviews where review_id = {row}.review_id) = 'submitted'
-begin select raise(abort, 'submitted'); end;
-"""
-TRIGGERS = (
-    "".join(
-        _APPEND_ONLY.format(table=table, change=change)
-        for table in ("edits", "comments")
-        for change in ("update", "delete")
-    )
-    + "".join(
-        _SUBMITTED.format(table=table, change=change, row="old" if change == "delete" else "new")
+TABLES = tuple(f"{statement};" for statement in _TABLES.split(";") if statement.strip())
+_GUARDS = {
+    **{
+        f"{table}_{change}": f"before {change} on {table} begin select raise(abort, 'append only')"
+        for table, change in (
+            ("edits", "update"),
+            ("edits", "delete"),
+            ("comments", "update"),
+            ("comments", "delete"),
+            ("reviews", "delete"),
+        )
+    },
+    **{
+        f"{table}_{change}": f"before {change} on {table} when (select state_code from reviews "
+        f"where review_id = {'old' if change == 'delete' else 'new'}.review_id) = 'submitted' "
+        "begin select raise(abort, 'submitted')"
         for table, change in (
             ("answers", "insert"),
             ("answers", "update"),
             ("answers", "delete"),
             ("comments", "insert"),
         )
-    )
-    + """
-create trigger reviews_update before update on reviews when old.state_code = 'submitted'
-begin select raise(abort, 'submitted'); end;
-create trigger reviews_delete before delete on reviews
-begin select raise(abort, 'append only'); end;
-"""
-)
+    },
+    "reviews_update": "before update on reviews when old.state_code = 'submitted' "
+    "begin select raise(abort, 'submitted')",
+}
+GUARDS = tuple(f"create trigger {name} {body}; end;" for name, body in _GUARDS.items())
+# For the removal of a case, in one transaction with it.
+WITHOUT_GUARDS = tuple(f"drop trigger {name};" for name in _GUARDS)

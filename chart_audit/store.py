@@ -27,7 +27,7 @@ from chart_audit.rules import (
     require_reviewer,
     require_turn,
 )
-from chart_audit.schema import TABLES, TRIGGERS, VERSION
+from chart_audit.schema import GUARDS, TABLES, VERSION, WITHOUT_GUARDS
 from governance.errors import ChartAuditError
 from governance.files import is_shared, sync
 from governance.settings import Settings
@@ -133,6 +133,8 @@ class Store:
         # Each transaction outlives a power cut, the removal of its journal too.
         connection.execute("pragma synchronous = extra")
         connection.execute("pragma foreign_keys = on")
+        # What is removed is overwritten, in free pages too.
+        connection.execute("pragma secure_delete = on")
         with self._transaction():
             self._prepare()
 
@@ -233,6 +235,35 @@ class Store:
             "and one.field_code = ? and one.is_many = 0 order by 1, 2",
             (field_code,),
         ).fetchall()
+
+    def remove_case(self, index_visit_key: str) -> int:
+        """Take a case and its reviews out for good: answers, comments and history.
+
+        For a person who was erased, and nothing else.
+
+        Returns:
+            How many reviews it had.
+
+        Raises:
+            ChartAuditError: no such case was ever opened.
+        """
+        reviews = "select review_id from reviews where index_visit_key = ?"
+        with self._transaction():
+            count = len(self._connection.execute(reviews, (index_visit_key,)).fetchall())
+            for statement in WITHOUT_GUARDS:
+                self._connection.execute(statement)
+            for table in ("answers", "comments", "edits"):
+                self._connection.execute(
+                    f"delete from {table} where review_id in ({reviews})", (index_visit_key,)
+                )
+            where = (index_visit_key,)
+            self._connection.execute("delete from reviews where index_visit_key = ?", where)
+            gone = self._connection.execute("delete from cases where index_visit_key = ?", where)
+            if not gone.rowcount:
+                raise ChartAuditError("No review of that case was ever begun: see its token.")
+            for statement in GUARDS:
+                self._connection.execute(statement)
+        return count
 
     def _save(self, review: Review, state: str) -> Review:
         require_reviewer(review.reviewer)
@@ -344,7 +375,7 @@ class Store:
                 f"program writes version {VERSION}: use the program that made it."
             )
         if version == 0:
-            for statement in _statements(TABLES + TRIGGERS):
+            for statement in (*TABLES, *GUARDS):
                 self._connection.execute(statement)
             self._connection.execute(f"pragma user_version = {VERSION}")
         # A list that grew since; a code that left it stays for the answers that were given.
@@ -373,16 +404,6 @@ class Store:
                 f"({error.sqlite_errorname}): somebody else may be saving, or the disk be full; "
                 "what was saved before is unchanged, save again."
             ) from None
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Cut a script into statements: `executescript` would commit the transaction it is in."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _codes(text: str) -> frozenset[str]:

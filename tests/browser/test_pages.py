@@ -22,6 +22,7 @@ pytestmark = [
 
 PAGES = {
     "": "ED return visits",
+    "chart-audit": "Chart audit",
     "claims": "Claims",
     "cohorts": "Cohorts",
     "data-quality": "Data quality",

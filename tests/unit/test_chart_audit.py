@@ -280,6 +280,28 @@ def test_a_directory_with_a_group_lets_the_group_read(settings: Settings) -> Non
         assert stat.S_IMODE(store_path(settings, "H01").stat().st_mode) == 0o640
 
 
+def test_an_erased_persons_case_is_gone_to_the_last_byte(settings: Settings, store: Store) -> None:
+    other = replace(CASE, index_visit_key="c" * 20)
+    store.open_case(other, "anna")
+    store.save_draft(Review(other.index_visit_key, "first", "anna", comment="stays"))
+    submitted(store, "first", "anna", ISSUE)
+    second = replace(store.read(KEY, "second", "berta"), comment="Mrs Smith of Elm Street")
+    store.save_draft(second)
+    path = store_path(settings, "H01")
+    assert b"Elm Street" in path.read_bytes()
+    assert store.remove_case(KEY) == 2
+    assert b"Elm Street" not in path.read_bytes()
+    assert KEY.encode() not in path.read_bytes()
+    assert set(store.states()) == {other.index_visit_key}
+    # The guards stand again.
+    with pytest.raises(sqlite3.IntegrityError):
+        raw(settings, "delete from edits")
+    with pytest.raises(ChartAuditError, match="ever begun"):
+        store.remove_case(KEY)
+    with pytest.raises(sqlite3.IntegrityError):
+        raw(settings, "delete from comments")
+
+
 @pytest.mark.parametrize("hospital", ["../H01", "", "H 1", "a/b"])
 def test_a_hospitals_code_cannot_lead_elsewhere(settings: Settings, hospital: str) -> None:
     with pytest.raises(ChartAuditError), opened_store(settings, hospital):

@@ -11,6 +11,7 @@ from governance.settings import PROJECT_ROOT
 
 SEEDS = PROJECT_ROOT / "seeds" / "chart_audit"
 ISSUE = "quality_issue"
+THEME = "theme"
 Answers = Mapping[str, frozenset[str]]
 
 

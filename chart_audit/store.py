@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chart_audit.codes import questions
+from chart_audit.codes import ISSUE, THEME, questions
 from chart_audit.rules import (
     DRAFT,
     STAGES,
@@ -71,6 +71,18 @@ class Edit:
     field_code: str
     before: frozenset[str]
     after: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the reviews of a quarter's cases say, in whole counts: a hospital's own.
+
+    Of each case the reconciled review counts, or the first one where there is none.
+    """
+
+    reviewed_count: int = 0
+    issue_count: int = 0
+    theme_counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -218,6 +230,26 @@ class Store:
             for review in reviews
             if review is not None and review.state_code == SUBMITTED
         }
+
+    def findings(self, quarter_on: str) -> Findings:
+        """Count the findings of the cases of a quarter, by the first day of it."""
+        rows = self._connection.execute(
+            "select field_code, code, count(*) from reviews "
+            "join cases using (index_visit_key) join answers using (review_id) "
+            "where quarter_on = ? and state_code = 'submitted' and (stage_code = 'reconciled' "
+            "or stage_code = 'first' and not exists (select 1 from reviews as later "
+            "where later.index_visit_key = reviews.index_visit_key "
+            "and later.stage_code = 'reconciled' and later.state_code = 'submitted')) "
+            "group by field_code, code",
+            (quarter_on,),
+        )
+        counts = {(field_code, code): count for field_code, code, count in rows}
+        issues = counts.get((ISSUE, "yes"), 0)
+        return Findings(
+            issues + counts.get((ISSUE, "no"), 0),
+            issues,
+            {code: count for (name, code), count in counts.items() if name == THEME},
+        )
 
     def rated_pairs(self, field_code: str) -> list[tuple[str, str]]:
         """Return what first and second reviewer answered to a question with one answer.

@@ -14,7 +14,7 @@ import duckdb
 import streamlit as st
 
 from chart_audit.agreement import agreement
-from chart_audit.codes import ISSUE, Question, questions
+from chart_audit.codes import ISSUE, THEME, Question, questions
 from chart_audit.rules import DRAFT, LONGEST_COMMENT, STAGES, SUBMITTED, require_reviewer
 from chart_audit.store import Case, Review, Store, opened_store
 from dashboards import page, queries, tables
@@ -58,6 +58,7 @@ def _audit(store: Store, hospital: str, cases: Sequence[Row]) -> None:
     states = store.states()
     _progress(of_quarter, states)
     _agreement(store)
+    _findings(store, quarter)
     st.header(STAGE_NAMES[stage])
     if not reviewer:
         st.info("Give your account to review.")
@@ -184,6 +185,29 @@ def _agreement(store: Store) -> None:
     if found.kappa is not None:
         words += f"; Cohen's kappa {found.kappa:.2f} ({found.lower:.2f} to {found.upper:.2f})"
     st.write(f"{words}.")
+
+
+def _findings(store: Store, quarter: dt.date) -> None:
+    found = store.findings(quarter.isoformat())
+    if not found.reviewed_count:
+        return
+    st.write(
+        f"An adverse event or quality issue in {found.issue_count} of {found.reviewed_count} "
+        f"reviewed cases ({found.issue_count / found.reviewed_count:.1%})."
+    )
+    themes = questions()[THEME].answers
+    rows = [
+        {"theme": themes.get(code, code), "cases": count}
+        for code, count in sorted(found.theme_counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    if rows:
+        columns = [
+            tables.text("Underlying cause", "theme"),
+            tables.text("Cases", "cases"),
+        ]
+        with st.expander("Underlying causes"):
+            caption = "Cases by underlying cause; a case can have several"
+            st.html(tables.table(caption, columns, rows))
 
 
 def _both(answers: Mapping[str, Mapping[str, frozenset[str]]]) -> None:

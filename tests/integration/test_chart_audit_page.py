@@ -122,6 +122,7 @@ def test_a_second_review_is_somebody_elses_and_is_compared(settings: Settings) -
     fill(second, has_issue=True)
     press(second, "Submit")
     assert states(settings) == {"first": ("anna", "submitted"), "second": ("berta", "submitted")}
+    assert any("issue in 0 of 1 reviewed" in str(words.value) for words in second.markdown)
     assert any("Of 1 cases reviewed twice" in str(words.value) for words in second.markdown)
     both = opened("clara", "reconciled")
     tables = "".join(element.proto.body for element in both.get("html"))

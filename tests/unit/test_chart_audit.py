@@ -17,7 +17,7 @@ import pytest
 
 from chart_audit.codes import questions
 from chart_audit.rules import missing
-from chart_audit.store import Case, Review, Store, opened_store, store_path
+from chart_audit.store import Case, Findings, Review, Store, opened_store, store_path
 from governance.errors import ChartAuditError
 from governance.settings import Settings
 
@@ -116,6 +116,25 @@ def test_first_second_and_reconciled_come_in_their_order(store: Store) -> None:
     assert store.rated_pairs("quality_issue") == [("yes", "no")]
     assert store.rated_pairs("theme") == []
     assert store.submitted_answers(KEY) == {"first": ISSUE, "second": NO_ISSUE, "reconciled": ISSUE}
+
+
+def test_findings_count_the_review_that_stands(store: Store) -> None:
+    assert store.findings("2026-01-01") == Findings()
+    for letter, answers in (("d", NO_ISSUE), ("e", ISSUE), ("f", ISSUE)):
+        other = replace(CASE, index_visit_key=letter * 20)
+        store.open_case(other, "anna")
+        store.submit(Review(other.index_visit_key, "first", "anna", answers=answers))
+    later = replace(CASE, index_visit_key="0" * 20, quarter_on="2026-04-01")
+    store.open_case(later, "anna")
+    store.submit(Review(later.index_visit_key, "first", "anna", answers=ISSUE))
+    store.save_draft(Review(KEY, "first", "anna", answers=ISSUE))
+    # Three of the quarter are submitted, two with an issue, each with both themes; one is a draft.
+    assert store.findings("2026-01-01") == Findings(3, 2, {"cognitive_lapse": 2, "handover": 2})
+    # The second reviewer of e finds none, and nothing changes until both agree on that.
+    store.submit(Review("e" * 20, "second", "berta", answers=NO_ISSUE))
+    assert store.findings("2026-01-01").issue_count == 2
+    store.submit(Review("e" * 20, "reconciled", "anna", answers=NO_ISSUE))
+    assert store.findings("2026-01-01") == Findings(3, 1, {"cognitive_lapse": 1, "handover": 1})
 
 
 def test_a_pair_counts_once_both_are_submitted(store: Store) -> None:

@@ -246,6 +246,59 @@ with opened_store(Settings(home=pathlib.Path({str(settings.home)!r})), "H01") as
     assert themes[-1] == review.answers.get("theme", frozenset())
 
 
+KILLED_AT_EACH_STATEMENT = """
+import os, pathlib, signal, sys
+from dataclasses import replace
+from chart_audit.store import Case, opened_store
+from governance.settings import Settings
+settings, key = Settings(home=pathlib.Path(sys.argv[1])), sys.argv[2]
+def answers(version):
+    return {"theme": frozenset({["crowding", "handover"][version % 2]})}
+def save_and_die(deadly):
+    with opened_store(settings, "H01") as store:
+        store.open_case(Case(key, None, "sample", "2026-01-01"), "anna")
+        review = store.read(key, "first", "anna")
+        seen = []
+        def look(statement):
+            seen.append(statement)
+            if len(seen) == deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+        store._connection.set_trace_callback(look)
+        version = review.version + 1
+        store.save_draft(replace(review, answers=answers(version), comment=str(version)))
+for deadly in range(1, 99):
+    child = os.fork()
+    if child == 0:
+        save_and_die(deadly)
+        os._exit(0)
+    was_killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    with opened_store(settings, "H01") as store:
+        review = store.read(key, "first", "anna")
+        edits = [e.version for e in store.history(key)]
+    whole = answers(review.version) if review.version else {}
+    assert review.answers == whole, (deadly, review)
+    assert review.comment == (str(review.version) if review.version else ""), (deadly, review)
+    assert max(edits, default=0) == review.version, (deadly, edits)
+    if not was_killed:
+        break
+print(deadly, review.version)
+"""
+
+
+def test_a_save_that_is_killed_at_any_statement_is_whole_or_not_at_all(settings: Settings) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_EACH_STATEMENT, str(settings.home), KEY],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    deadly, version = map(int, done.stdout.split())
+    # Every kill came before the commit, so that only the save that was let live is there.
+    assert deadly > 10
+    assert version == 1
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -12,13 +12,15 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from governance.errors import PublicationError
+from chart_audit.store import Findings, opened_store
+from governance.errors import ChartAuditError, PublicationError
 from governance.settings import SETTINGS_FILE, Settings
 from ops.cli.main import main
+from ops.demo_reviews import plant_reviews
 from ops.publication.publish import publish
 from ops.publication.worklist import export_worklist, quarter_of
 from tests.helpers.pipeline import query
-from tests.helpers.small_warehouse import build_small_warehouse, write_record
+from tests.helpers.small_warehouse import HOSPITALS, build_small_warehouse, write_record
 
 pytestmark = pytest.mark.integration
 
@@ -149,6 +151,20 @@ def test_what_cannot_be_exported_is_refused(
     with pytest.raises(PublicationError, match=sentence):
         export_worklist(published, hospital, quarter, tmp_path / "tokens.txt")
     assert not (tmp_path / "tokens.txt").exists()
+
+
+def test_the_demos_reviews_follow_from_the_place_in_the_sample(settings: Settings) -> None:
+    publish(settings)
+    # Of each hospital 1 and 2 of the last closed quarter: 1 leaves a remainder of 1 by 4.
+    for _ in range(2):
+        assert plant_reviews(settings) == 2 * len(HOSPITALS)
+    with opened_store(settings, OWN) as store:
+        assert store.findings("2024-10-01") == Findings(
+            2, 1, {"elder_care": 1, "cognitive_lapse": 1}
+        )
+        assert store.findings("2025-01-01") == Findings()
+    with pytest.raises(ChartAuditError, match="real installation"):
+        plant_reviews(Settings(home=settings.home))
 
 
 def test_quarters_begin_in_their_first_month() -> None:

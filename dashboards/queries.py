@@ -193,6 +193,25 @@ def review_worklist(view: View) -> list[Row]:
     )
 
 
+def ed_visit_mix(view: View, dimension: str) -> list[Row]:
+    """Return a hospital's own visits by month and value of one dimension."""
+    return _rows(
+        view.path,
+        "select month_on, value_code, value_name, visits_count from own.rpt_ed_visit_mix_monthly "
+        "where dimension_code = $1 order by month_on, value_code",
+        (dimension,),
+    )
+
+
+def ed_intervals(view: View) -> list[Row]:
+    """Return how long a hospital's own visits took, by month, interval and disposition."""
+    return _rows(
+        view.path,
+        "select * from own.rpt_ed_intervals_monthly "
+        "order by month_on, interval_code, disposition_code",
+    )
+
+
 def payers(view: View) -> list[Row]:
     """Return payers that have claims, the largest first; also one that is named nowhere else."""
     return _rows(

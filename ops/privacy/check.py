@@ -26,10 +26,10 @@ from ops.privacy.rules import ZONES
 from ops.privacy.scope import CannotFollow
 from ops.publication.derived import FUNNEL_SCHEMA, LIMITS_SCHEMA, XMR_SCHEMA
 from ops.publication.history import HALF_YEARLY
+from ops.publication.own_tables import OWN_TABLES
 from ops.publication.publish import (
     DERIVED_TABLES,
     NETWORK_TABLES,
-    OWN_TABLES,
     PUBLICATION,
     cells_query,
     network_query,

@@ -46,7 +46,8 @@ from ops.publication.history import (
     merge_history,
     past_publication,
 )
-from ops.publication.worklist import OWN_WORKLIST, WORKLIST, write_worklist
+from ops.publication.own_tables import OWN_TABLES
+from ops.publication.worklist import WORKLIST, write_worklist
 
 # The allow-list of what every signed-in reader may open; all of it from the schema `published`.
 NETWORK_TABLES = (
@@ -70,46 +71,6 @@ DIRECTORY_MODE = 0o750
 FILE_MODE = 0o640
 HOSPITAL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
-OWN_MONTHLY = """
-    select
-        hospital_key, month_on, measure_code,
-        numerator_count, index_visits_count, all_visits_count,
-        false as is_suppressed, cast(null as varchar) as suppression_code, data_through_at
-    from warehouse.marts.rpt_ed_returns_monthly
-    where hospital_key = $hospital
-"""
-OWN_HALF_YEARLY = """
-    select
-        hospital_key,
-        cast(
-            date_trunc('year', month_on)
-            + to_months(cast(6 * ((month(month_on) - 1) // 6) as integer)) as date
-        ) as period_on,
-        measure_code,
-        cast(sum(numerator_count) as bigint) as numerator_count,
-        cast(sum(index_visits_count) as bigint) as index_visits_count,
-        cast(sum(all_visits_count) as bigint) as all_visits_count,
-        false as is_suppressed,
-        cast(null as varchar) as suppression_code,
-        min(data_through_at) as data_through_at
-    from warehouse.marts.rpt_ed_returns_monthly
-    where hospital_key = $hospital
-    group by hospital_key, period_on, measure_code
-"""
-OWN_ATTRITION = """
-    select
-        step_code, step_name, step_number, registrations_count, is_exclusion,
-        false as is_suppressed
-    from warehouse.marts.rpt_ed_returns_attrition
-    where hospital_key = $hospital
-"""
-
-OWN_TABLES = {
-    "rpt_ed_returns_monthly": OWN_MONTHLY,
-    "rpt_ed_returns_half_yearly": OWN_HALF_YEARLY,
-    "rpt_ed_returns_attrition": OWN_ATTRITION,
-    WORKLIST: OWN_WORKLIST,
-}
 PUBLICATION = """
     select
         $snapshot as snapshot_id,

@@ -22,6 +22,7 @@ pytestmark = [
 
 PAGES = {
     "": "ED return visits",
+    "ed-flow": "ED flow",
     "chart-audit": "Chart audit",
     "claims": "Claims",
     "cohorts": "Cohorts",

@@ -286,10 +286,43 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
         "is_quarter_open boolean, is_drawn boolean, quarter_on date",
         review_cases(),
     )
+    con.execute(
+        """
+        create table marts.rpt_ed_visit_mix_monthly as
+        select
+            hospital_key, dimension_code, value_code, value_name,
+            all_visits_count // parts as visits_count, month_on
+        from marts.rpt_ed_returns_monthly, lateral (values
+            ('disposition', 'home', 'Discharged home', 2),
+            ('disposition', 'admitted', 'Admitted to hospital', 8),
+            ('disposition', 'lwbs', 'Left without being seen', 40),
+            ('acuity', '3', 'Urgent', 1),
+            ('arrival_mode', 'ambulance', 'Ambulance', 1),
+            ('arrival_hour', '09', '09:00', 2),
+            ('arrival_hour', '23', '23:00', 2)
+        ) as mix(dimension_code, value_code, value_name, parts)
+        where measure_code = 'ed_return_72h_admitted'
+        """
+    )
+    con.execute(
+        """
+        create table marts.rpt_ed_intervals_monthly as
+        select
+            hospital_key, interval_code, disposition_code, all_visits_count as visits_count,
+            all_visits_count - 1 as measured_count, minutes as median_minutes,
+            3 * minutes as p90_minutes, month_on
+        from marts.rpt_ed_returns_monthly, lateral (values
+            ('length_of_stay', 'all', 200), ('length_of_stay', 'home', 150),
+            ('arrival_to_triage', 'all', 10), ('triage_to_physician', 'all', 50),
+            ('boarding', 'all', 400)
+        ) as intervals(interval_code, disposition_code, minutes)
+        where measure_code = 'ed_return_72h_admitted'
+        """
+    )
 
 
 def review_cases() -> list[tuple[Any, ...]]:
-    """Five sampled cases of a closed quarter, two of which are drawn, and one sentinel case."""
+    """Of each hospital five sampled cases of a closed quarter, two of them drawn, and two others."""
     closed, open_quarter = dt.date(2024, 10, 1), dt.date(2025, 1, 1)
     return [
         (f"{hospital}-{number}", f"{hospital}-r{number}", hospital, *case)

@@ -24,7 +24,7 @@ from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
 
 pytestmark = pytest.mark.integration
 
-PAGES = ["ed_returns", "chart_audit", "claims", "cohorts", "data_quality"]
+PAGES = ["ed_returns", "ed_flow", "chart_audit", "claims", "cohorts", "data_quality"]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,14 @@ def test_nothing_published_says_what_to_do(
         f"Nothing has been published in {tmp_path / 'published'}: run `make demo` for the "
         "synthetic network, or `scutari run` on your own databases."
     )
+
+
+def test_a_hospital_sees_how_its_visits_flow() -> None:
+    said = words(run("ed_flow", "mill_valley"))
+    assert "Left without being seen" in said
+    assert ">200 (600)<" in said and ">400 (1,200)<" in said
+    assert "Length of stay by how the visit ends" in said
+    assert "Each hospital sees its own flow" in words(run("ed_flow"))
 
 
 def test_network_page_shows_no_small_count_and_says_hidden() -> None:

@@ -1,0 +1,90 @@
+-- One row per ED visit, every leg of a transfer counted, with what its companion measures are made
+-- of: double registrations joined, clocks read at the hospital.
+--
+-- The first triage and the first physician of a leg are its own; acuity and arrival mode are those
+-- of the registration that the leg began with. Minutes are whole ones, and null where an end is not
+-- known or lies before its beginning.
+with registrations as (
+    select * from {{ ref('fct_ed_visits') }}
+),
+
+legs as (
+    select * from {{ ref('int_ed_legs__stays') }}
+),
+
+hospitals as (
+    select * from {{ ref('dim_hospitals') }}
+),
+
+first_times as (
+    select
+        leg_key,
+        min(triaged_at) as triaged_at,
+        min(seen_at) as seen_at,
+        max(disposition_at) as disposition_at
+    from registrations
+    group by leg_key
+),
+
+joined as (
+    select
+        legs.leg_key,
+        legs.hospital_key,
+        registrations.acuity_code,
+        registrations.arrival_mode_code,
+        legs.disposition_code,
+        legs.is_admission,
+        legs.is_departure_known,
+        legs.arrived_month_on as month_on,
+        {{ to_local('legs.arrived_at', 'hospitals.time_zone') }} as arrived_local,
+        legs.arrived_at,
+        first_times.triaged_at,
+        first_times.seen_at,
+        first_times.disposition_at,
+        legs.departed_at
+    from legs
+    -- A leg bears the key of the registration that it began with.
+    inner join registrations on legs.leg_key = registrations.ed_visit_key
+    inner join hospitals on legs.hospital_key = hospitals.hospital_key
+    inner join first_times on legs.leg_key = first_times.leg_key
+    where legs.arrived_month_on is not null
+),
+
+final as (
+    select
+        leg_key,
+        hospital_key,
+        acuity_code,
+        arrival_mode_code,
+        disposition_code,
+        cast(extract(hour from arrived_local) as int) as arrived_hour,
+        cast(
+            case
+                when is_departure_known and departed_at >= arrived_at
+                    then {{ completed_minutes('arrived_at', 'departed_at') }}
+            end as int
+        ) as length_of_stay_minutes,
+        cast(
+            case
+                when triaged_at >= arrived_at
+                    then {{ completed_minutes('arrived_at', 'triaged_at') }}
+            end as int
+        ) as arrival_to_triage_minutes,
+        cast(
+            case
+                when seen_at >= triaged_at
+                    then {{ completed_minutes('triaged_at', 'seen_at') }}
+            end as int
+        ) as triage_to_physician_minutes,
+        cast(
+            case
+                when is_admission and is_departure_known and departed_at >= disposition_at
+                    then {{ completed_minutes('disposition_at', 'departed_at') }}
+            end as int
+        ) as boarding_minutes,
+        is_admission,
+        month_on
+    from joined
+)
+
+select * from final

@@ -322,7 +322,7 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
 
 
 def review_cases() -> list[tuple[Any, ...]]:
-    """Of each hospital five sampled cases of a closed quarter, two of them drawn, and two others."""
+    """Of each hospital five sampled cases of a closed quarter, two of them drawn, and two more."""
     closed, open_quarter = dt.date(2024, 10, 1), dt.date(2025, 1, 1)
     return [
         (f"{hospital}-{number}", f"{hospital}-r{number}", hospital, *case)

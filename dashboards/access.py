@@ -52,6 +52,14 @@ def choose_view() -> View:
     return views[scope]
 
 
+def require_own(view: View) -> str:
+    """Return the hospital of the view; stop a page that is a hospital's own in the network's."""
+    if view.is_network:
+        st.info("This page is a hospital's own: choose the hospital above.")
+        st.stop()
+    return view.scope
+
+
 def _name(scope: str, names: dict[str, str]) -> str:
     if scope == NETWORK:
         return "Network (small counts hidden)"

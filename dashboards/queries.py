@@ -202,6 +202,15 @@ def ed_attrition(view: View) -> list[Row]:
     )
 
 
+def review_worklist(view: View) -> list[Row]:
+    """Return the cases that a hospital reviews, the newest quarter and sentinel ones first."""
+    return _rows(
+        view.path,
+        "select * from own.rpt_ed_review_worklist "
+        "order by quarter_on desc, reason_code desc, sample_number, index_visit_key",
+    )
+
+
 def ed_visit_mix(view: View, dimension: str) -> list[Row]:
     """Return a hospital's own visits by month and value of one dimension."""
     return _rows(

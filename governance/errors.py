@@ -76,3 +76,7 @@ class PrivacyError(ScutariError):
 
 class ErasureError(ScutariError):
     """A person cannot be erased as asked, or an erasure is not applied to what is there."""
+
+
+class ChartAuditError(ScutariError):
+    """A chart review cannot be saved as asked, or its store cannot be opened."""

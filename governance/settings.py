@@ -205,6 +205,11 @@ class Settings:
         return self.home / "operational"
 
     @property
+    def chart_audit(self) -> Path:
+        """What reviewers found in charts, one file for each hospital."""
+        return self.home / "chart_audit"
+
+    @property
     def release(self) -> Path:
         """Research files."""
         return self.home / "release"

@@ -7,6 +7,7 @@
 -- depends_on: {{ ref('rpt_ed_intervals_monthly') }}
 -- depends_on: {{ ref('rpt_ed_time_to_return') }}
 -- depends_on: {{ ref('rpt_ed_visit_mix_monthly') }}
+-- depends_on: {{ ref('rpt_ed_review_worklist') }}
 -- depends_on: {{ ref('dim_cohorts') }}
 -- depends_on: {{ ref('fct_cohort_members') }}
 -- depends_on: {{ ref('rpt_cohort_attrition') }}

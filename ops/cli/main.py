@@ -27,8 +27,10 @@ from ops.cli.broker import add_broker
 from ops.cli.erase import register as register_erasure
 from ops.cli.ledger import add_ledger
 from ops.cli.match import match
+from ops.cli.worklist import add_worklist
 from ops.cli.zones import add_zones, demo_option
 from ops.cli.zones import opened_settings as load_settings
+from ops.demo_reviews import plant_reviews
 from ops.publication.history import forget_publications
 from ops.serve import DEFAULT_PORT, serve
 
@@ -141,6 +143,7 @@ def demo(
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
         outcome.append(_release_of_demo(settings))
+    _say(f"{plant_reviews(settings)} ED returns reviewed by made-up reviewers")
     click.echo(f"All data are in {directory}.")
     if serve_pages:
         _serve(settings, port)
@@ -266,6 +269,7 @@ add_ledger(main, _home_option)
 
 
 add_broker(vault, _home_option)
+add_worklist(main, _home_option)
 add_zones(main, _home_option)
 
 

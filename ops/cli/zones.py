@@ -22,6 +22,7 @@ _ZONE_OF: dict[str, str | None] = {
     "audit show": None,
     "audit verify": None,
     "build": "builder",
+    "chart-audit remove": "dashboards",
     "dashboard": "dashboards",
     "erase": ADMINISTRATOR,
     "ledger close": "release",
@@ -32,6 +33,7 @@ _ZONE_OF: dict[str, str | None] = {
     "vault approve": None,
     "vault lookup": "broker",
     "vault request": None,
+    "worklist export": None,
 }
 
 

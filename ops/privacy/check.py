@@ -36,6 +36,7 @@ from ops.publication.publish import (
     cells_query,
     network_query,
 )
+from ops.publication.worklist import WORKLIST
 from ops.release.gate import GATE as RELEASE_GATE
 from ops.release.write import released_query
 
@@ -174,7 +175,8 @@ def _published(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:
 def _operational(catalogue: _Catalogue) -> Iterator[ZoneTable]:
     own: dict[str, Relation] = {}
     for name, query in OWN_TABLES.items():
-        for table in _written(catalogue, "operational", name, query):
+        zone = "worklist" if name == WORKLIST else "operational"
+        for table in _written(catalogue, zone, name, query):
             own[name] = table.relation.named(f"operational.{name}")
             yield table
 

@@ -197,6 +197,13 @@ _SHIFTED = frozenset({"shifted_date"})
 
 ZONES: dict[str, Zone] = {
     "operational": Zone(_OWN_FIGURES, _OWN_FIGURES | _KEYS, _COUNTED_BY | _OWN_FIGURES),
+    # A table of a hospital's own file: which of its visits to review, by token, and why. Which
+    # visits are a pair is a matter of instants, diagnosis and age; none of them stands there.
+    "worklist": Zone(
+        _FIGURES | {"record_key"},
+        _FIGURES | _KEYS | {"age", "clinical", "date", "duration"},
+        _COUNTED_BY,
+    ),
     "published": Zone(_FIGURES, _FIGURES | _KEYS, _COUNTED_BY),
     # One row per person or stay. Keys are replaced by random numbers when the files are written.
     "release": Zone(_SAFE_HARBOR_FIELDS, _SAFE_HARBOR_FIELDS | _KEYS, _COUNTED_BY),

@@ -416,5 +416,7 @@ def forget_publications(settings: Settings) -> None:
         raise PublicationError(
             "Nothing was removed: what a real installation has published is not forgotten."
         )
-    for path in settings.published.glob("*.duckdb"):
+    # The hospitals' files too: they say which cases were listed.
+    hospitals = settings.operational.glob("*/*.duckdb")
+    for path in (*settings.published.glob("*.duckdb"), *hospitals):
         path.unlink()

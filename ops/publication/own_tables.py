@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ops.publication.worklist import OWN_WORKLIST, WORKLIST
+
 OWN_MONTHLY = """
     select
         hospital_key, month_on, measure_code,
@@ -63,4 +65,5 @@ OWN_TABLES = {
     "rpt_ed_visit_mix_monthly": OWN_VISIT_MIX,
     "rpt_ed_intervals_monthly": OWN_INTERVALS,
     "rpt_ed_time_to_return": OWN_TIME_TO_RETURN,
+    WORKLIST: OWN_WORKLIST,
 }

@@ -48,6 +48,7 @@ from ops.publication.history import (
     past_publication,
 )
 from ops.publication.own_tables import OWN_TABLES
+from ops.publication.worklist import WORKLIST, write_worklist
 
 # The allow-list of what every signed-in reader may open; all of it from the schema `published`.
 NETWORK_TABLES = (
@@ -285,6 +286,7 @@ def _write_hospital(
     """Write a copy of the network's file with the hospital's own whole figures added."""
     with _output(con, path, copy_of=network_file):
         _write_own(con, hospital, network)
+        write_worklist(con, hospital, path.with_name(CURRENT))
         con.execute(
             "update output.main.publication set hospital_key = $hospital", {"hospital": hospital}
         )
@@ -318,9 +320,10 @@ def _output(
 def _write_own(con: duckdb.DuckDBPyConnection, hospital: str, network: list[Cell]) -> None:
     con.execute("create schema output.own")
     for table, query in OWN_TABLES.items():
-        con.execute(
-            f"create table output.own.{table} as {query} order by all", {"hospital": hospital}
-        )
+        if table != WORKLIST:
+            con.execute(
+                f"create table output.own.{table} as {query} order by all", {"hospital": hospital}
+            )
     monthly = _cells(con, "own", *MONTHLY)
     half_yearly = _cells(con, "own", *HALF_YEARLY)
     _create(con, "own.rpt_ed_returns_xmr", xmr_table(monthly, with_network=False))

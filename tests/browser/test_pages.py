@@ -23,6 +23,7 @@ pytestmark = [
 PAGES = {
     "": "ED return visits",
     "ed-flow": "ED flow",
+    "chart-audit": "Chart audit",
     "claims": "Claims",
     "cohorts": "Cohorts",
     "data-quality": "Data quality",

@@ -279,7 +279,14 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
         ) as steps(step_number, step_code, step_name, registrations_count, is_exclusion)
         """
     )
-
+    _insert(
+        con,
+        "marts.rpt_ed_review_worklist",
+        "index_visit_key varchar, return_visit_key varchar, hospital_key varchar, "
+        "reason_code varchar, sample_number int, quota_count int, is_return_elsewhere boolean, "
+        "is_quarter_open boolean, is_drawn boolean, quarter_on date",
+        review_cases(),
+    )
     con.execute(
         """
         create table marts.rpt_ed_visit_mix_monthly as
@@ -336,6 +343,22 @@ def _time_to_return(con: duckdb.DuckDBPyConnection) -> None:
         "deaths_count bigint, lost_count bigint, period_on date, data_through_at timestamp",
         [(*row, DATA_THROUGH_AT) for row in rows],
     )
+
+
+def review_cases() -> list[tuple[Any, ...]]:
+    """Of each hospital five sampled cases of a closed quarter, two of them drawn, and two more."""
+    closed, open_quarter = dt.date(2024, 10, 1), dt.date(2025, 1, 1)
+    return [
+        (f"{hospital}-{number}", f"{hospital}-r{number}", hospital, *case)
+        for hospital, *_ in HOSPITALS
+        for number, case in enumerate(
+            [
+                ("sentinel", None, 2, False, True, True, open_quarter),
+                *(("sample", n, 2, False, False, n <= 2, closed) for n in range(1, 6)),
+                ("sample", 1, 2, False, True, False, open_quarter),
+            ]
+        )
+    ]
 
 
 def _claims(con: duckdb.DuckDBPyConnection) -> None:

@@ -33,7 +33,7 @@ READS: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources"},
     A.builder: {"lake", "warehouse", "published", "operational"},
     A.release: {"lake", "release"},
-    A.dashboards: {"published", "operational"},
+    A.dashboards: {"published", "operational", "chart_audit"},
     A.broker: {"lake", "vault"},
     **{name: set() for name in PEOPLE},
 }
@@ -41,10 +41,16 @@ WRITES: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources"},
     A.builder: {"warehouse", "published", "operational"},
     A.release: {"release"},
-    A.dashboards: set(),
+    A.dashboards: {"chart_audit"},
     A.broker: set(),
     **{name: set() for name in PEOPLE},
 }
+OPEN_STORE = """
+from chart_audit.store import opened_store
+from governance.settings import Settings
+with opened_store(Settings(home=home), "H1"):
+    pass
+"""
 OPEN_EACH = """
 import json
 opened = {"read": [], "write": [], "list": []}
@@ -89,6 +95,8 @@ def stage(home: Path) -> Iterator[Stage]:
         assert done.code == 0, done.err
         running.python(A.release, "(home / 'release' / 'open.parquet').write_text('x')")
         running.python(A.extractor, "(home / 'restricted' / 'drop.csv').write_text('x')")
+        done = running.python(A.dashboards, OPEN_STORE)
+        assert done.code == 0, done.err
         yield running
 
 
@@ -210,6 +218,8 @@ def test_the_nightly_job_is_that_of_two_accounts(stage: Stage) -> None:
         ("published", None, A.dashboards),
         ("operational", 0o2751, None),
         ("release", 0o755, None),
+        ("chart_audit", 0o750, None),
+        ("chart_audit", None, A.builder),
         ("audit", 0o777, None),
         ("broker/requests", 0o0777, None),
         ("broker/keys", 0o750, None),

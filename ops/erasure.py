@@ -40,6 +40,8 @@ ELSEWHERE = (
     "copies that readers of the warehouse made: DuckDB files, exports, Spark warehouses",
     "the network's published figures of closed periods: they stay as they were shown, and count "
     "the person among eleven or more",
+    "chart reviews of the person's visits: take the case out of its hospital's store with "
+    "`scutari chart-audit remove`",
     "worklists and figures that were downloaded, printed or sent from the pages",
     "a steward's decision (`scutari match`) about one of the registrations: its id in the source "
     "stays in vault/decisions.jsonl, encrypted, since the record of decisions is one chain",

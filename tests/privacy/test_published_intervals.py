@@ -69,7 +69,8 @@ def build_published(home: Path) -> None:
     selected += ["path:models/intermediate/publication", "path:models/published"]
     write_empty_snapshot(home, "s1")
     arguments = ["build", "--select", *selected]
-    arguments += ["--exclude", "test_type:unit", "test_type:singular"]
+    # The seed of reviews refers to measures: its test needs it, and nothing here does.
+    arguments += ["--exclude", "test_type:unit", "test_type:singular", "ed_review_rules"]
     done = run_dbt(home, home / "target", *arguments)
     assert done.exit_code == 0, done.output[-3000:]
 

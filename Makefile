@@ -31,7 +31,8 @@ $(VENV)/.installed-spark: $(VENV)/.installed requirements-spark.lock
 demo: setup ## the whole job on a synthetic network, then the dashboard
 	@$(BIN)/scutari demo
 
-test: setup lint types ## lint, types, dbt, unit, integration and browser tests
+test: setup ## lint, types, dbt, unit, integration and browser tests
+	@$(MAKE) --no-print-directory -j2 lint types
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-spark: $(VENV)/.installed-spark ## the same models on Apache Spark, marts compared row for row

@@ -11,7 +11,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +254,9 @@ def test_what_many_share_finds_nobody(tmp_path: Path) -> None:
 def test_the_same_persons_are_found_again(tmp_path: Path) -> None:
     women = population(8, 150)
     first, second = (matched(tmp_path / name, women, in_bands) for name in ("a", "b"))
-    assert first == second
+    # The same chances, added up in whatever order two threads came to them.
+    assert first.guessed_count == pytest.approx(second.guessed_count)
+    assert replace(first, guessed_count=0.0) == replace(second, guessed_count=0.0)
 
 
 Fact = tuple[int, str, str]  # Visit (0: the person), kind, value.

@@ -41,7 +41,7 @@ test-spark: $(VENV)/.installed-spark ## the same models on Apache Spark, marts c
 lint: setup ## ruff, sqlfluff, and generated files up to date
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/sqlfluff lint models tests/data
+	@$(BIN)/sqlfluff lint --processes 2 models tests/data
 	@$(BIN)/python -m ops.histories.generate --check
 
 types: setup ## mypy --strict

@@ -1,0 +1,71 @@
+"""A page as HTML and as PDF: templates place its words, and no word of it is read as markup."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import typst
+from markupsafe import Markup
+
+from governance.errors import ReportError
+from ops.reports.page import Page
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# The fonts that are part of the wheel: the same on every machine.
+_FONT_OF_CHARTS = "Libertinus Serif"
+_FONT_FAMILY = re.compile(r'font-family="[^"]*"')
+
+
+def html_document(page: Page) -> bytes:
+    """Return a page of HTML that needs no other file and runs no script."""
+    figures = [figure for figure in (page.months, page.funnel) if figure is not None]
+    return (
+        _html_template()
+        .render(
+            page=page,
+            # Drawn by this program out of figures; all other text is escaped.
+            drawings={figure.title: Markup(figure.svg) for figure in figures},
+        )
+        .encode()
+    )
+
+
+def pdf_document(page: Page) -> bytes:
+    """Return a tagged PDF (PDF/UA-1) of one page.
+
+    Raises:
+        ReportError: it does not fit on one.
+    """
+    figures = {"months": page.months, "funnel": page.funnel}
+    inputs = {"page": json.dumps(asdict(page))}
+    inputs |= {
+        name: _FONT_FAMILY.sub(f'font-family="{_FONT_OF_CHARTS}"', figure.svg)
+        for name, figure in figures.items()
+        if figure is not None
+    }
+    drawn: bytes = typst.compile(
+        (_TEMPLATES / "report.typ").read_bytes(),
+        root=_TEMPLATES,
+        ignore_system_fonts=True,
+        sys_inputs=inputs,
+        pdf_standards=["ua-1"],
+        timestamp=dt.datetime.fromisoformat(page.data_through).replace(tzinfo=dt.UTC),
+    )
+    return drawn
+
+
+@cache
+def _html_template() -> jinja2.Template:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("report.html.j2")

@@ -42,6 +42,8 @@ ELSEWHERE = (
     "the person among eleven or more",
     "chart reviews of the person's visits: take the case out of its hospital's store with "
     "`scutari chart-audit remove`",
+    "hospital reports that were written before: whole counts, the person among them; write the "
+    "quarter again after the next publication",
     "worklists and figures that were downloaded, printed or sent from the pages",
     "a steward's decision (`scutari match`) about one of the registrations: its id in the source "
     "stays in vault/decisions.jsonl, encrypted, since the record of decisions is one chain",

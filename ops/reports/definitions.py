@@ -11,7 +11,7 @@ def definitions(measure: Measure) -> tuple[tuple[str, str], ...]:
     return (
         (
             _capital(measure.name),
-            f"{measure.definition}. Window: {measure.window_hours} hours from departure, elapsed "
+            f"{measure.definition.rstrip('.')}. Window: {measure.window_hours} hours from departure, elapsed "
             f"time. Definition {checked} a published source: {measure.source}.",
         ),
         (

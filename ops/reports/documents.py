@@ -13,7 +13,6 @@ import jinja2
 import typst
 from markupsafe import Markup
 
-from governance.errors import ReportError
 from ops.reports.page import Page
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -37,11 +36,7 @@ def html_document(page: Page) -> bytes:
 
 
 def pdf_document(page: Page) -> bytes:
-    """Return a tagged PDF (PDF/UA-1) of one page.
-
-    Raises:
-        ReportError: it does not fit on one.
-    """
+    """Return a tagged PDF (PDF/UA-1): one page, unless measures were added that need more."""
     figures = {"months": page.months, "funnel": page.funnel}
     inputs = {"page": json.dumps(asdict(page))}
     inputs |= {

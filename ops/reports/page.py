@@ -124,9 +124,8 @@ def _lead(report: HospitalReport) -> str:
     assert found is not None, "a quarter without visits has no report"
     whole = found.denominator(code)
     return (
-        f"{count(found.numerator)} of {count(whole)} {DENOMINATORS[code]} "
-        f"({rate(found.numerator, whole)}) in {report.quarter.words} were followed by a "
-        f"{report.measure.name}."
+        f"{_capital(report.measure.name)}: {count(found.numerator)} of {count(whole)} "
+        f"{DENOMINATORS[code]}, {rate(found.numerator, whole)}."
     )
 
 
@@ -221,8 +220,8 @@ def _months(report: HospitalReport) -> Figure:
     )
     return Figure(
         "Month by month",
-        pictures.xmr(points, denominator_name=f"100 {name}"),
-        f"XmR chart of own returns per 100 {name} by month. {words}",
+        pictures.xmr(points, denominator_name=name),
+        f"XmR chart of own returns per {name} by month. {words}",
         words,
         Table(
             "Own returns by month",
@@ -237,10 +236,11 @@ def _funnel(report: HospitalReport) -> Figure | None:
     if peers.period_on is None or not _is_funnel(peers):
         return None
     name = DENOMINATORS[report.measure.denominator_code]
+    # The own point is drawn last, over the others.
     rows = [dict(row, is_own=False) for row in peers.others]
     rows += [dict(peers.own, is_own=True)] if peers.own else []
     period = half_year(peers.period_on)
-    rows.sort(key=lambda row: (str(row["hospital_name"]), str(row["hospital_key"])))
+    by_name = sorted(rows, key=lambda row: (str(row["hospital_name"]), str(row["hospital_key"])))
     return Figure(
         f"Hospitals compared, {period}",
         pictures.funnel(rows, peers.limits, denominator_name=name),
@@ -258,7 +258,7 @@ def _funnel(report: HospitalReport) -> Figure | None:
                     percent(row["rate"]),
                     POSITIONS.get(row["position_code"] or "", NONE),
                 )
-                for row in rows
+                for row in by_name
             ),
         ),
     )
@@ -289,18 +289,32 @@ def _peers(report: HospitalReport) -> tuple[str, ...]:
             f"({interval(numerator, whole)}), {POSITIONS.get(own['position_code'] or '', NONE)}."
         )
     words.append(f"Pooled rate of the hospitals shown: {percent(peers.limits[0]['centre_rate'])}.")
-    pooled, group = peers.pooled, peer_group(report.hospital.peer_group_code)
-    if pooled.shown_count:
-        words.append(
-            f"Peers ({group}): {rate(pooled.numerator, pooled.denominator)} in the "
-            f"{count(pooled.shown_count)} of {many(pooled.hospitals_count, 'other')} that can be "
-            "shown."
-        )
-    else:
-        words.append(
-            f"Peers ({group}): none of {many(pooled.hospitals_count, 'other')} can be shown."
-        )
+    words.append(_group(peers, peer_group(report.hospital.peer_group_code)))
     return tuple(words)
+
+
+def _group(peers: Peers, name: str) -> str:
+    """Say what the peer group has: in common only where none of it is hidden.
+
+    The hidden ones count fewer; a mean of those that are left would be too high.
+    """
+    shown, others = peers.group.shown, peers.group.hospitals_count
+    if not others:
+        return f"Peers ({name}): no other hospital."
+    if not shown:
+        return f"Peers ({name}): none of {many(others, 'other')} can be shown."
+    if len(shown) == others:
+        numerator = sum(row["numerator_count"] for row in shown)
+        whole = sum(row["denominator_count"] for row in shown)
+        return f"Peers ({name}): {rate(numerator, whole)} in {many(others, 'other')} together."
+    rates = [row["rate"] for row in shown]
+    span = percent(rates[0])
+    if len(shown) > 1:
+        span = f"{percent(min(rates))} to {percent(max(rates))}"
+    return (
+        f"Peers ({name}): {span} in the {count(len(shown))} of {many(others, 'other')} that can be "
+        "shown; without the others there is no common rate."
+    )
 
 
 def _is_funnel(peers: Peers) -> bool:

@@ -26,12 +26,15 @@ _POINTS = (
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """What the other hospitals of a peer group have together, as far as they are shown."""
+class Group:
+    """The other hospitals of a peer group, as far as they are shown.
 
-    numerator: int
-    denominator: int
-    shown_count: int
+    Attributes:
+        shown: their rows.
+        hospitals_count: how many there are.
+    """
+
+    shown: tuple[Row, ...]
     hospitals_count: int
 
 
@@ -43,7 +46,7 @@ class Peers:
         own: the hospital's own row; None where it had no visits in the half-year.
         others: rows of the other hospitals that are shown.
         hidden_count: other hospitals that are not.
-        pooled: the others of its peer group.
+        group: the others of its peer group.
     """
 
     period_on: dt.date | None
@@ -51,7 +54,7 @@ class Peers:
     others: tuple[Row, ...]
     limits: tuple[Row, ...]
     hidden_count: int
-    pooled: Pooled
+    group: Group
 
 
 def read_peers(
@@ -75,7 +78,7 @@ def read_peers(
     period = periods[0]["period_on"]
     if period is None:
         others: tuple[Row, ...] = ()
-        return Peers(None, None, others, (), len(hospitals) - 1, _pooled((), hospital, hospitals))
+        return Peers(None, None, others, (), len(hospitals) - 1, _group((), hospital, hospitals))
     shown = network.rows(_POINTS.format(schema="main"), [*key, period])
     others = tuple(row for row in shown if row["hospital_key"] != hospital.key)
     mine = own.rows(_POINTS.format(schema="own"), [*key, period])
@@ -90,20 +93,14 @@ def read_peers(
         others=others,
         limits=tuple(limits),
         hidden_count=len(hospitals) - 1 - len(others),
-        pooled=_pooled(others, hospital, hospitals),
+        group=_group(others, hospital, hospitals),
     )
 
 
-def _pooled(others: Sequence[Row], hospital: Hospital, hospitals: Sequence[Hospital]) -> Pooled:
-    group = {
+def _group(others: Sequence[Row], hospital: Hospital, hospitals: Sequence[Hospital]) -> Group:
+    keys = {
         peer.key
         for peer in hospitals
         if peer.peer_group_code == hospital.peer_group_code and peer.key != hospital.key
     }
-    shown = [row for row in others if row["hospital_key"] in group]
-    return Pooled(
-        sum(row["numerator_count"] for row in shown),
-        sum(row["denominator_count"] for row in shown),
-        len(shown),
-        len(group),
-    )
+    return Group(tuple(row for row in others if row["hospital_key"] in keys), len(keys))

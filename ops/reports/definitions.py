@@ -11,13 +11,13 @@ def definitions(measure: Measure) -> tuple[tuple[str, str], ...]:
     return (
         (
             _capital(measure.name),
-            f"{measure.definition.rstrip('.')}. Window: {measure.window_hours} hours from departure, elapsed "
-            f"time. Definition {checked} a published source: {measure.source}.",
+            f"{measure.definition.rstrip('.')}. Window: {measure.window_hours} hours from "
+            f"departure, elapsed time. Definition {checked} a published source: {measure.source}.",
         ),
         (
             "Counted",
             "For the hospital that sent the patient home, in the month of the index arrival. Only "
-            "visits that the data follow for the whole window count, in numerator and denominators.",
+            "visits followed for the whole window count, in numerator and denominator alike.",
         ),
         (
             "ED visits",
@@ -26,7 +26,8 @@ def definitions(measure: Measure) -> tuple[tuple[str, str], ...]:
         ),
         (
             "Index visits",
-            "Unplanned stays that ended in discharge home, of a known person, with a known outcome.",
+            "Unplanned stays that ended in discharge home, of a known person, with a known "
+            "outcome.",
         ),
         ("95 % interval", "Wilson score interval of one rate."),
         (

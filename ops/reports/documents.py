@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import re
 from dataclasses import asdict
@@ -44,15 +43,13 @@ def pdf_document(page: Page) -> bytes:
         for name, figure in figures.items()
         if figure is not None
     }
-    drawn: bytes = typst.compile(
-        (_TEMPLATES / "report.typ").read_bytes(),
-        root=_TEMPLATES,
+    return typst.compile(
+        str(_TEMPLATES / "report.typ"),
+        root=str(_TEMPLATES),
         ignore_system_fonts=True,
         sys_inputs=inputs,
         pdf_standards=["ua-1"],
-        timestamp=dt.datetime.fromisoformat(page.data_through).replace(tzinfo=dt.UTC),
     )
-    return drawn
 
 
 @cache

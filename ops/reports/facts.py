@@ -16,6 +16,7 @@ from ops.reports.audit import AuditFigures
 from ops.reports.peers import Peers, read_peers
 from ops.reports.published import File, Row, Version
 from ops.reports.quarters import Quarter, quarter_of
+from ops.reports.wording import day
 
 # As many months as a chart of half a page can be read with.
 MONTHS_DRAWN = 36
@@ -165,11 +166,11 @@ def require_closed(network: File, quarter: Quarter, measure: Measure, version: V
     if quarter < first or quarter > last or not (found or is_open):
         raise ReportError(
             f"There are no ED visits of {quarter}: the data run from {first} to {last} and are "
-            f"complete to {through:%d %b %Y}."
+            f"complete to {day(through)}."
         )
     if is_open:
         raise ReportError(
-            f"{quarter} is not closed: the data are complete to {through:%d %b %Y}, and a quarter "
+            f"{quarter} is not closed: the data are complete to {day(through)}, and a quarter "
             "is reported when its last month is shown, some days after its end; the last one that "
             f"can be reported is {_last_closed(months)}."
         )
@@ -177,7 +178,9 @@ def require_closed(network: File, quarter: Quarter, measure: Measure, version: V
 
 def _last_closed(months: Sequence[Row]) -> Quarter:
     open_months = [row["month_on"] for row in months if row["is_open"]]
-    return quarter_of(min(open_months)).before if open_months else quarter_of(months[-1]["month_on"])
+    return (
+        quarter_of(min(open_months)).before if open_months else quarter_of(months[-1]["month_on"])
+    )
 
 
 def gather(
@@ -217,7 +220,14 @@ def gather(
             for measure in others
         ),
         months=_xmr(counts.cells, headline, quarter),
-        peers=read_peers(own, network, hospital, hospitals, quarter, headline),
+        peers=read_peers(
+            own,
+            network,
+            hospital=hospital,
+            hospitals=hospitals,
+            quarter=quarter,
+            measure=headline,
+        ),
         flow=tuple(flows.of([month]) for month in quarter.months),
         flow_quarters=(flows.of(quarter.months), flows.of(quarter.before.months)),
         audit=audit,

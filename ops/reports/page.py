@@ -65,7 +65,6 @@ class Page:
 
     Attributes:
         funnel: None where no funnel can be shown; ``peers`` says why.
-        data_through: the day that the data are complete to, ``YYYY-MM-DD``.
     """
 
     title: str
@@ -85,7 +84,6 @@ class Page:
     audit: Section
     definitions: tuple[tuple[str, str], ...]
     as_of: str
-    data_through: str
 
 
 def lay_out(report: HospitalReport) -> Page:
@@ -115,7 +113,6 @@ def lay_out(report: HospitalReport) -> Page:
         as_of=f"Data complete to {day(version.data_through_at)} "
         f"{version.data_through_at:%H:%M} UTC · snapshot {version.snapshot_id} · own figures are "
         "whole: keep this page in the hospital",
-        data_through=f"{version.data_through_at:%Y-%m-%d}",
     )
 
 
@@ -151,7 +148,7 @@ def _headline(report: HospitalReport) -> Table:
         )
         rows.append(
             (
-                "95\N{NO-BREAK SPACE}% interval",
+                f"95\N{NO-BREAK SPACE}% interval ({name})",
                 *(
                     NONE if found is None else interval(found.numerator, found.denominator(code))
                     for found in report.headline

@@ -60,6 +60,7 @@ class Peers:
 def read_peers(
     own: File,
     network: File,
+    *,
     hospital: Hospital,
     hospitals: Sequence[Hospital],
     quarter: Quarter,

@@ -39,7 +39,9 @@ class Quarter:
     @property
     def before(self) -> Quarter:
         """The quarter before it."""
-        return Quarter(self.year - 1, 4) if self.number == 1 else Quarter(self.year, self.number - 1)
+        return (
+            Quarter(self.year - 1, 4) if self.number == 1 else Quarter(self.year, self.number - 1)
+        )
 
     @property
     def year_before(self) -> Quarter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chart_audit.codes import THEME, questions
 from ops.reports.audit import AuditFigures
@@ -29,28 +29,40 @@ def flow_table(report: HospitalReport) -> Table:
     heads = [month(begins) for begins in report.quarter.months]
     heads += [str(report.quarter), str(report.quarter.before)]
 
-    def row(name: str, cell: Callable[[Flow], str]) -> tuple[str, ...]:
-        return (name, *(NONE if flow is None else cell(flow) for flow in flows))
-
-    rows = [row("ED visits", lambda flow: count(flow.visits))]
-    for place, code in enumerate(DISPOSITIONS):
-        rows.append(
-            row(_DISPOSITION_NAMES[code], lambda flow, at=place: _share(flow, flow.dispositions[at]))
-        )
-    rows.append(row("Arrived by ambulance", lambda flow: _share(flow, flow.ambulance)))
-    rows.append(row("Acuity 1 or 2", lambda flow: _share(flow, flow.urgent)))
-    for place, code in enumerate(INTERVALS):
-        rows.append(row(_INTERVAL_NAMES[code], lambda flow, at=place: _minutes(flow, at)))
+    rows = [_row("ED visits", flows, lambda flow: count(flow.visits))]
+    rows += [
+        _row(name, flows, _share_of_disposition(place))
+        for place, name in enumerate(_DISPOSITION_NAMES[code] for code in DISPOSITIONS)
+    ]
+    rows += [
+        _row("Arrived by ambulance", flows, lambda flow: _share(flow, flow.ambulance)),
+        _row("Acuity 1 or 2", flows, lambda flow: _share(flow, flow.urgent)),
+    ]
+    rows += [
+        _row(name, flows, _median_and_p90(place))
+        for place, name in enumerate(_INTERVAL_NAMES[code] for code in INTERVALS)
+    ]
     return Table("Companion measures: own visits", ("", *heads), tuple(rows))
+
+
+def _row(name: str, flows: Sequence[Flow | None], cell: Callable[[Flow], str]) -> tuple[str, ...]:
+    return (name, *(NONE if flow is None else cell(flow) for flow in flows))
 
 
 def _share(flow: Flow, part: int) -> str:
     return f"{count(part)} ({100 * part / flow.visits:.1f}\N{NO-BREAK SPACE}%)"
 
 
-def _minutes(flow: Flow, place: int) -> str:
-    found = None if flow.intervals is None else flow.intervals[place]
-    return NONE if found is None else f"{count(found[0])} ({count(found[1])})"
+def _share_of_disposition(place: int) -> Callable[[Flow], str]:
+    return lambda flow: _share(flow, flow.dispositions[place])
+
+
+def _median_and_p90(place: int) -> Callable[[Flow], str]:
+    def cell(flow: Flow) -> str:
+        found = None if flow.intervals is None else flow.intervals[place]
+        return NONE if found is None else f"{count(found[0])} ({count(found[1])})"
+
+    return cell
 
 
 def measures_table(report: HospitalReport) -> Table:

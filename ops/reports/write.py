@@ -88,6 +88,8 @@ class Batch:
 
     def _place(self, hospital: str, documents: Mapping[str, bytes]) -> Path:
         folder = self.directory / hospital
+        if folder.is_symlink():
+            raise ReportError(f"{folder} is a link: a report is written to no other place.")
         folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         mend_replaced(folder)
         final, new = folder / str(self.quarter), folder / f".{self.quarter}.new"

@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 import typst
@@ -35,7 +36,10 @@ def html_document(page: Page) -> bytes:
 
 
 def pdf_document(page: Page) -> bytes:
-    """Return a tagged PDF (PDF/UA-1): one page, unless measures were added that need more."""
+    """Return a tagged PDF: one page, unless measures were added that need more.
+
+    It is PDF/UA-1, unless it holds letters that its fonts lack.
+    """
     figures = {"months": page.months, "funnel": page.funnel}
     inputs = {"page": json.dumps(asdict(page))}
     inputs |= {
@@ -43,12 +47,20 @@ def pdf_document(page: Page) -> bytes:
         for name, figure in figures.items()
         if figure is not None
     }
+    try:
+        return _compiled(inputs, ["ua-1"])
+    except typst.TypstError:
+        # The standard forbids letters that the fonts lack; boxes are better than no page.
+        return _compiled(inputs, [])
+
+
+def _compiled(inputs: dict[str, str], standards: list[Literal["ua-1"]]) -> bytes:
     return typst.compile(
         str(_TEMPLATES / "report.typ"),
         root=str(_TEMPLATES),
         ignore_system_fonts=True,
         sys_inputs=inputs,
-        pdf_standards=["ua-1"],
+        pdf_standards=[*standards],
     )
 
 

@@ -31,7 +31,7 @@ from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE, HOSPITALS, Cell
 
 pytestmark = pytest.mark.integration
 
-OWN = "harbour"
+OWN, FOREIGN, FOREIGN_NAME = "harbour", "eastgate", "\u6771\u4eac\u75c5\u9662"
 SUSPICIOUS = 'St <b>Bo</b> & #Sons $x$ *y* @me "q" {{ 7*7 }} \\ [1] `z`'
 
 
@@ -54,7 +54,7 @@ def by_hand() -> list[Cell]:
         for (year, month), counts in months.items()
     ]
     other = [Cell(OWN, dt.date(2024, 12, 1), ANY_RETURN, 7, 290, 390)]
-    return headline + other
+    return [*headline, *other, Cell(FOREIGN, dt.date(2024, 12, 1), HEADLINE, 1, 50, 100)]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,8 @@ def worked_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "where dimension_code = 'acuity' and month_on = '2024-12-01'",
             f"update core.dim_hospitals set hospital_name = '{SUSPICIOUS}' "
             f"where hospital_key = '{OWN}'",
+            f"update core.dim_hospitals set hospital_name = '{FOREIGN_NAME}' "
+            f"where hospital_key = '{FOREIGN}'",
             "create or replace table published.dim_hospitals as from core.dim_hospitals",
         ],
     )
@@ -149,7 +151,16 @@ def test_a_name_is_text_in_both(worked: tuple[Read, str]) -> None:
     assert SUSPICIOUS in pdf
 
 
-@pytest.mark.parametrize("hospital", ["harbour", "pine_ridge", "lakeside"])
+def test_a_name_that_the_fonts_lack_stops_no_report(
+    worked_settings: Settings, tmp_path: Path
+) -> None:
+    with opened_batch(worked_settings, QUARTER, tmp_path) as batch:
+        page, pdf = read(batch.write(FOREIGN))
+    assert FOREIGN_NAME in Read(page).text
+    assert "1 of 100 ED visits, 1.00 %" in words_of(pdf)
+
+
+@pytest.mark.parametrize("hospital", ["harbour", "pine_ridge"])
 def test_html_and_pdf_say_the_same(settings: Settings, hospital: str) -> None:
     page_bytes, pdf_bytes = write_report(settings, hospital)
     page, pdf = Read(page_bytes), re.sub(r"\s", "", words_of(pdf_bytes))

@@ -55,8 +55,12 @@ def with_hidden(numerator: int, *, others: int = 0) -> list[Cell]:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Eight hospitals, of which one is hidden; nothing published is changed."""
-    return published_home(tmp_path_factory.mktemp("attacked"), cells=with_hidden(2))
+    """Eight hospitals that do not call themselves made up, one hidden. Not to be changed."""
+    return published_home(
+        tmp_path_factory.mktemp("attacked"),
+        cells=with_hidden(2),
+        changes=["update published.rpt_snapshot set is_synthetic = false"],
+    )
 
 
 def test_a_report_does_not_change_with_a_hidden_count(tmp_path: Path) -> None:
@@ -109,6 +113,7 @@ def test_no_token_reviewer_or_comment_is_in_a_report(settings: Settings) -> None
     page, pdf = read(folder)
     everything = page + pdf + streams_of(pdf) + str(folder).encode()
     assert b"1 reviewed" in page
+    assert b"Synthetic" not in page
     # What is looked for would be found: the hospital's name is, in both.
     assert b"Harbour Community Hospital" in page
     assert b"Harbour Community Hospital" in streams_of(pdf)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from extract import snapshot
-from extract.contracts import load_contracts
+from extract.contract_files import load_contracts
 from extract.erasure import held
 from governance.settings import Settings
 from tests.helpers import postgres

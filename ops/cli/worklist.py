@@ -1,4 +1,4 @@
-"""``scutari worklist export`` and ``chart-audit remove``: cases handed on, and taken out."""
+"""``scutari worklist export``: cases handed on to the broker."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 
 import click
 
-from chart_audit.store import opened_store, store_path
-from governance.errors import ChartAuditError
 from ops.cli.zones import opened_settings
 from ops.publication.worklist import export_worklist
 
 
 def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
-    """Add the groups ``worklist`` and ``chart-audit``."""
+    """Add the group ``worklist``."""
 
     @main.group()
     def worklist() -> None:
@@ -35,22 +33,3 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
         """Write the tokens of a quarter's cases, one a line."""
         count = export_worklist(opened_settings(home), hospital, quarter, out)
         click.echo(f"{count} tokens in {out}: ask with `scutari vault request --worklist {out}`")
-
-    @main.group(name="chart-audit")
-    def chart_audit() -> None:
-        """Look after the stores of chart reviews."""
-
-    @chart_audit.command()
-    @home_option
-    @click.option("--hospital", required=True, help="The hospital whose store it is.")
-    @click.option("--case", required=True, help="The token of the index visit.")
-    @click.option("--yes", is_flag=True, help="Do not ask before removing.")
-    def remove(home: Path | None, hospital: str, case: str, yes: bool) -> None:
-        """Take an erased person's case out, with its answers, comments and history."""
-        settings = opened_settings(home)
-        if not store_path(settings, hospital).exists():
-            raise ChartAuditError(f"Hospital {hospital} has no chart reviews.")
-        if not yes:
-            click.confirm("Remove every review of this case for good?", abort=True)
-        with opened_store(settings, hospital) as store:
-            click.echo(f"removed: {store.remove_case(case)} reviews")

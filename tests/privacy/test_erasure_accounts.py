@@ -51,7 +51,8 @@ from ops.warehouse import current_snapshot
 settings = load_settings(home)
 print(current_snapshot(settings), last_head(settings))
 """
-# A report that counts her, and chart reviews: of a visit of hers, of two visits of which the later is hers, of somebody else's.
+# Chart reviews: of a visit of hers, of two visits of which the later is hers, of somebody else's;
+# and a report, which counts her.
 REVIEWED = """
 from chart_audit.store import Case, Review, opened_store
 from governance.settings import load_settings

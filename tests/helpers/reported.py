@@ -16,27 +16,40 @@ from pypdf.generic import StreamObject
 from governance.settings import SETTINGS_FILE, Settings, load_settings
 from ops.publication.publish import publish
 from ops.reports.write import opened_batch
-from tests.helpers.small_warehouse import Cell, build_small_warehouse, write_record
+from tests.helpers.small_warehouse import Cell, build_small_warehouse, ed_return_cells, write_record
 
 QUARTER = "2024-Q4"
 
 
 def published_home(
-    home: Path, *, cells: Sequence[Cell] | None = None, changes: Sequence[str] = ()
+    home: Path,
+    *,
+    cells: Sequence[Cell] | None = None,
+    hospitals: Sequence[str] = (),
+    changes: Sequence[str] = (),
 ) -> Settings:
     """Publish a small installation.
 
     Args:
         home: where.
         cells: its counts of ED returns; drawn ones where none are given.
+        hospitals: those that it has, and whose counts are taken; all where none are named.
         changes: statements that change its warehouse before the publication.
     """
-    path = build_small_warehouse(home, cells=cells)
-    if changes:
-        with duckdb.connect(str(path)) as con:
-            for statement in changes:
-                con.execute(statement)
-        write_record(home)
+    chosen = cells if cells is not None else ed_return_cells()
+    path = build_small_warehouse(
+        home, cells=[cell for cell in chosen if not hospitals or cell.hospital_key in hospitals]
+    )
+    with duckdb.connect(str(path)) as con:
+        if hospitals:
+            names = ", ".join(f"'{key}'" for key in hospitals)
+            con.execute(f"delete from core.dim_hospitals where hospital_key not in ({names})")
+            con.execute(
+                "create or replace table published.dim_hospitals as from core.dim_hospitals"
+            )
+        for statement in changes:
+            con.execute(statement)
+    write_record(home)
     (home / SETTINGS_FILE).write_text(
         'synthetic = true\n[sources.ehr]\nkind = "sqlite"\npath = "x"'
     )

@@ -187,7 +187,6 @@ def test_nobody_else_takes_a_zones_place(stage: Stage) -> None:
         ("publish", A.builder),
         ("release open", A.release),
         ("dashboard", A.dashboards),
-        ("report --quarter 2024-Q4", A.dashboards),
         (f"vault lookup {'0' * 32}", A.broker),
         ("erase --again", "root"),
         ("retain", A.extractor),

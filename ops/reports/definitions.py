@@ -47,6 +47,11 @@ def definitions(measure: Measure) -> tuple[tuple[str, str], ...]:
             "Median and 90th percentile in whole minutes, of the visits that were measured. "
             "Boarding: of admitted visits, decision to departure.",
         ),
+        (
+            "Patients in the ED",
+            "From arrival to departure, counted at each full hour; visits whose departure is not "
+            "known are left out.",
+        ),
     )
 
 

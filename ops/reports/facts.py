@@ -23,6 +23,8 @@ MONTHS_DRAWN = 36
 DISPOSITIONS = ("admitted", "lwbs", "ama")
 INTERVALS = ("length_of_stay", "arrival_to_triage", "triage_to_physician", "boarding")
 URGENT = ("1", "2")
+SHORT_LOOK_BACK = "look_back_short"
+FREQUENT = ("04_to_09", "10_or_later")
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,32 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Present:
+    """Patients in the ED, added up over readings at the full hours, and the most at one."""
+
+    patients: int
+    readings: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Flow:
     """A hospital's own visits of one month or quarter; times of a month only.
 
     A quarter's median cannot be made of its months': it has none here.
+
+    Attributes:
+        frequent: visits that are the person's fourth or later within 365 days; None where the data
+            do not reach back far enough for all of them.
+        present: patients in the ED at the full hours; None where no departure is known.
     """
 
     visits: int
     dispositions: tuple[int, ...]
     ambulance: int
     urgent: int
+    frequent: int | None
+    present: Present | None
     intervals: tuple[tuple[int, int] | None, ...] | None = None
 
 
@@ -301,6 +319,8 @@ class _Flows:
             )
         }
 
+        self._census = own.rows("select * from own.rpt_ed_census_monthly")
+
     def of(self, months: Sequence[dt.date]) -> Flow | None:
         visits = self._sum(months, "acuity")
         if not visits:
@@ -311,7 +331,24 @@ class _Flows:
             tuple(self._sum(months, "disposition", code) for code in DISPOSITIONS),
             self._sum(months, "arrival_mode", "ambulance"),
             sum(self._sum(months, "acuity", code) for code in URGENT),
+            self._frequent(months),
+            self._present(months),
             tuple(self._times.get((months[0], code)) for code in INTERVALS) if is_month else None,
+        )
+
+    def _frequent(self, months: Sequence[dt.date]) -> int | None:
+        if not self._sum(months, "attendance") or self._sum(months, "attendance", SHORT_LOOK_BACK):
+            return None
+        return sum(self._sum(months, "attendance", code) for code in FREQUENT)
+
+    def _present(self, months: Sequence[dt.date]) -> Present | None:
+        rows = [row for row in self._census if row["month_on"] in months]
+        if not rows:
+            return None
+        return Present(
+            sum(row["patients_count"] for row in rows),
+            sum(row["readings_count"] for row in rows),
+            max(row["most_patients_count"] for row in rows),
         )
 
     def _sum(self, months: Sequence[dt.date], dimension: str, value: str | None = None) -> int:

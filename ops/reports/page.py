@@ -104,8 +104,8 @@ def lay_out(report: HospitalReport) -> Page:
         funnel=_funnel(report),
         peers=Section("Among other hospitals", _peers(report)),
         flow=flow_table(report),
-        flow_note="Median, and 90th percentile in brackets, of each month. A quarter's median "
-        "cannot be made of its months: there is none.",
+        flow_note="Minutes: median, and 90th percentile in brackets, of each month. A quarter's "
+        f"median cannot be made of its months. {NONE}: not known, or the data do not reach back.",
         measures=measures_table(report),
         measures_note=measures_note(report),
         audit=Section("Chart audit", audit_words(report.audit)),

@@ -37,6 +37,8 @@ def flow_table(report: HospitalReport) -> Table:
     rows += [
         _row("Arrived by ambulance", flows, lambda flow: _share(flow, flow.ambulance)),
         _row("Acuity 1 or 2", flows, lambda flow: _share(flow, flow.urgent)),
+        _row("Person's fourth visit or later in 365 days", flows, _frequent),
+        _row("Patients in the ED: mean (most)", flows, _present),
     ]
     rows += [
         _row(name, flows, _median_and_p90(place))
@@ -55,6 +57,15 @@ def _share(flow: Flow, part: int) -> str:
 
 def _share_of_disposition(place: int) -> Callable[[Flow], str]:
     return lambda flow: _share(flow, flow.dispositions[place])
+
+
+def _frequent(flow: Flow) -> str:
+    return NONE if flow.frequent is None else _share(flow, flow.frequent)
+
+
+def _present(flow: Flow) -> str:
+    found = flow.present
+    return NONE if found is None else f"{found.patients / found.readings:.1f} ({count(found.most)})"
 
 
 def _median_and_p90(place: int) -> Callable[[Flow], str]:

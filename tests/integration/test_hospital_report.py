@@ -67,6 +67,12 @@ def worked_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         changes=[
             "update marts.rpt_ed_visit_mix_monthly set visits_count = visits_count + 5 "
             "where dimension_code = 'acuity' and month_on = '2024-12-01'",
+            "insert into marts.rpt_ed_visit_mix_monthly (hospital_key, dimension_code, "
+            "value_code, value_name, visits_count, month_on) "
+            f"select '{OWN}', 'attendance', * from (values "
+            "('look_back_short', 'short', 400, date '2024-10-01'), "
+            "('01', 'first', 405, date '2024-11-01'), ('04_to_09', 'fourth', 4, '2024-11-01'), "
+            "('10_or_later', 'tenth', 1, '2024-11-01'), ('01', 'first', 395, '2024-12-01'))",
             f"update core.dim_hospitals set hospital_name = '{SUSPICIOUS}' "
             f"where hospital_key = '{OWN}'",
             f"update core.dim_hospitals set hospital_name = '{FOREIGN_NAME}' "
@@ -130,6 +136,12 @@ def test_companions_are_sums_and_no_median_is_made_up(worked: tuple[Read, str]) 
     # One in eight of each month, rounded down: 50, 51, 48 and 62 in each month before.
     admitted = page.row(caption, "Admitted")
     assert admitted[3:] == ["149 (12.4 %)", "186 (12.4 %)"]
+    # At hour h an eighth of the visits and h, of 30 readings: (24 x 149 + 3 x 276) / 2160, and the
+    # most is a hundredth of the visits and 23.
+    assert page.row(caption, "Patients in the ED: mean (most)")[3] == "2.0 (27)"
+    # Four persons' fourth visits and one's tenth in November; the look-back is short before.
+    frequent = page.row(caption, "Person's fourth visit or later in 365 days")
+    assert frequent == [NONE, "5 (1.2 %)", "0 (0.0 %)", NONE, NONE]
     assert page.row(caption, "Length of stay, minutes") == [*["200 (600)"] * 3, NONE, NONE]
 
 
@@ -212,7 +224,10 @@ def test_the_demos_report_is_what_its_files_count(demo_settings: Settings, tmp_p
     """Everything is counted again, in polars, from the tables of the published files."""
     with opened_batch(demo_settings, "2026-Q1", tmp_path) as batch:
         hospital = next(iter(batch.hospitals))
-        page = Read(read(batch.write(hospital))[0])
+        page_bytes, pdf = read(batch.write(hospital))
+    page = Read(page_bytes)
+    # Every measure there is, and the audit's findings: still one page.
+    assert len(PdfReader(BytesIO(pdf)).pages) == 1
     file = demo_settings.operational / hospital / "current.duckdb"
     months = [dt.date(2026, month, 1) for month in (1, 2, 3)]
     with duckdb.connect(str(file), read_only=True) as con:
@@ -220,6 +235,7 @@ def test_the_demos_report_is_what_its_files_count(demo_settings: Settings, tmp_p
         mix = con.sql("from own.rpt_ed_visit_mix_monthly").pl()
         measures = con.sql("from measures").pl()
         times = con.sql("from own.rpt_ed_intervals_monthly").pl()
+        census = con.sql("from own.rpt_ed_census_monthly").pl()
         cases = con.sql("from own.rpt_ed_review_worklist").pl()
     sums = pl.col("numerator_count", "index_visits_count", "all_visits_count").sum()
     in_quarter = counts.filter(pl.col("month_on").is_in(months))
@@ -245,6 +261,15 @@ def test_the_demos_report_is_what_its_files_count(demo_settings: Settings, tmp_p
     lwbs = of_quarter.filter(dimension_code="disposition", value_code="lwbs")["visits_count"].sum()
     assert page.row("Companion", "ED visits")[3] == f"{visits:,}"
     assert page.row("Companion", "Left without being seen")[3].split()[0] == f"{lwbs:,}"
+    frequent = of_quarter.filter(dimension_code="attendance").filter(
+        pl.col("value_code").is_in(["04_to_09", "10_or_later"])
+    )["visits_count"]
+    of_persons = page.row("Companion", "Person's fourth visit or later in 365 days")
+    assert of_persons[3].split()[0] == f"{frequent.sum():,}"
+    in_march = census.filter(month_on=months[2])
+    mean = in_march["patients_count"].sum() / in_march["readings_count"].sum()
+    most = in_march["most_patients_count"].max()
+    assert page.row("Companion", "Patients in the ED: mean (most)")[2] == f"{mean:.1f} ({most})"
     (boarding,) = times.filter(
         interval_code="boarding", disposition_code="all", month_on=months[2]
     ).iter_rows(named=True)

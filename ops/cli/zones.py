@@ -22,7 +22,6 @@ _ZONE_OF: dict[str, str | None] = {
     "audit show": None,
     "audit verify": None,
     "build": "builder",
-    "chart-audit remove": "dashboards",
     "dashboard": "dashboards",
     "erase": ADMINISTRATOR,
     "ledger close": "release",

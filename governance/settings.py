@@ -210,6 +210,11 @@ class Settings:
         return self.home / "chart_audit"
 
     @property
+    def reports(self) -> Path:
+        """Each hospital's quarterly report, with its own whole figures."""
+        return self.home / "reports"
+
+    @property
     def release(self) -> Path:
         """Research files."""
         return self.home / "release"

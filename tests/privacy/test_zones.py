@@ -33,7 +33,7 @@ READS: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources"},
     A.builder: {"lake", "warehouse", "published", "operational"},
     A.release: {"lake", "release"},
-    A.dashboards: {"published", "operational", "chart_audit"},
+    A.dashboards: {"published", "operational", "chart_audit", "reports"},
     A.broker: {"lake", "vault"},
     **{name: set() for name in PEOPLE},
 }
@@ -41,7 +41,7 @@ WRITES: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources"},
     A.builder: {"warehouse", "published", "operational"},
     A.release: {"release"},
-    A.dashboards: {"chart_audit"},
+    A.dashboards: {"chart_audit", "reports"},
     A.broker: set(),
     **{name: set() for name in PEOPLE},
 }
@@ -96,6 +96,9 @@ def stage(home: Path) -> Iterator[Stage]:
         running.python(A.release, "(home / 'release' / 'open.parquet').write_text('x')")
         running.python(A.extractor, "(home / 'restricted' / 'drop.csv').write_text('x')")
         done = running.python(A.dashboards, OPEN_STORE)
+        assert done.code == 0, done.err
+        quarter = ("report", "--quarter", "2024-Q4", "--hospital", "harbour")
+        done = running.scutari(A.dashboards, *quarter)
         assert done.code == 0, done.err
         yield running
 
@@ -220,6 +223,7 @@ def test_the_nightly_job_is_that_of_two_accounts(stage: Stage) -> None:
         ("release", 0o755, None),
         ("chart_audit", 0o750, None),
         ("chart_audit", None, A.builder),
+        ("reports", 0o750, None),
         ("audit", 0o777, None),
         ("broker/requests", 0o0777, None),
         ("broker/keys", 0o750, None),

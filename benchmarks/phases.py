@@ -1,6 +1,7 @@
 """A snapshot in a process of its own; with ``--phases`` it says where the time went.
 
-With ``--bare`` keys stay as they are, codes are not looked up, and rows keep the source's order.
+With ``--unordered`` rows keep the source's order. With ``--bare`` keys stay as they are and codes
+are not looked up, too.
 
 Phases are measured around the project's functions, in the threads that run them: seconds of all
 threads, so on two threads they may add up to more than the wall time.
@@ -94,9 +95,8 @@ def _instrument(clock: Clock) -> None:
         setattr(owner, attribute, clock.around(name, getattr(owner, attribute)))
 
 
-def _strip() -> None:
-    from extract import convert, partitions  # noqa: PLC0415
-    from extract.identity import tokens  # noqa: PLC0415
+def _strip_order() -> None:
+    from extract import partitions  # noqa: PLC0415
 
     write = partitions.ParquetFile.write
 
@@ -104,10 +104,17 @@ def _strip() -> None:
         file._key = None
         write(file, batch)
 
+    stripped: Any = partitions.ParquetFile
+    stripped.write = write_as_it_comes
+
+
+def _strip_tokens_and_codes() -> None:
+    from extract import convert  # noqa: PLC0415
+    from extract.identity import tokens  # noqa: PLC0415
+
     for owner, attribute, bare in (
         (tokens.Tokeniser, "tokenise", lambda _self, values, _domain: values.cast("string")),
         (convert.Converter, "_codes_only", lambda _self, _column, array, _faults: array),
-        (partitions.ParquetFile, "write", write_as_it_comes),
     ):
         setattr(owner, attribute, bare)
 
@@ -130,8 +137,10 @@ def main(home: Path, *options: str) -> None:
     clock = Clock()
     if "--phases" in options:
         _instrument(clock)
+    if {"--bare", "--unordered"} & set(options):
+        _strip_order()
     if "--bare" in options:
-        _strip()
+        _strip_tokens_and_codes()
     begun = time.perf_counter()
     take_snapshot(load_settings(home), full="--full" in options)
     total = time.perf_counter() - begun

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from chart_audit.codes import ISSUE, THEME, questions
 from chart_audit.rules import (
@@ -225,11 +226,12 @@ class Store:
     def submitted_answers(self, index_visit_key: str) -> dict[str, Mapping[str, frozenset[str]]]:
         """Return the answers of a case's submitted reviews, by stage."""
         reviews = (self._read(index_visit_key, stage) for stage in STAGES)
-        return {
-            review.stage_code: review.answers
-            for review in reviews
-            if review is not None and review.state_code == SUBMITTED
-        }
+        return {r.stage_code: r.answers for r in reviews if r and r.state_code == SUBMITTED}
+
+    def at_one_state(self, *queries: str) -> list[list[tuple[Any, ...]]]:
+        """Return the rows of several queries, all of one state of the file."""
+        with self._transaction():
+            return [self._connection.execute(query).fetchall() for query in queries]
 
     def findings(self, quarter_on: str) -> Findings:
         """Count the findings of the cases of a quarter, by the first day of it."""

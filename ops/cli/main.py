@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn
 
 import click
 
+from chart_audit.hand_over import SOURCE, hand_over
 from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home
 from governance.settings import load_settings as read_settings
@@ -358,6 +359,9 @@ main.add_command(match)
 
 def _nightly(settings: Settings, *, first: int, of: int) -> None:
     with _stage(f"{first}/{of} Snapshot of the operational databases") as outcome:
+        if SOURCE in settings.sources:
+            # With accounts it is the dashboards' own step, and `run` is not there.
+            _say(f"chart audit: {hand_over(settings)}")
         outcome.append(_snapshot(settings, full=False))
     with _stage(f"{first + 1}/{of} dbt build: models and tests") as outcome:
         outcome.append(_build(settings))

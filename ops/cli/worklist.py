@@ -1,4 +1,4 @@
-"""``scutari worklist export`` and ``chart-audit remove``: cases handed on, and taken out."""
+"""``scutari worklist export`` and ``chart-audit``: cases and reviews handed on, and taken out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from chart_audit.hand_over import hand_over
 from chart_audit.store import opened_store, store_path
 from governance.errors import ChartAuditError
 from ops.cli.zones import opened_settings
@@ -39,6 +40,13 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
     @main.group(name="chart-audit")
     def chart_audit() -> None:
         """Look after the stores of chart reviews."""
+
+    @chart_audit.command(name="hand-over")
+    @home_option
+    def hand_reviews_over(home: Path | None) -> None:
+        """Hand the submitted reviews of all hospitals over to the extractor."""
+        settings = opened_settings(home)
+        click.echo(f"handed over: {hand_over(settings)} in {settings.chart_reviews}")
 
     @chart_audit.command()
     @home_option

@@ -91,8 +91,14 @@ def _fill(connection: sqlite3.Connection, settings: Settings) -> HandedOver:
         connection.execute(statement)
     for store_file in stores:
         hospital = store_file.stem
-        with opened_store(settings, hospital) as store:
-            found_reviews, found_answers = store.at_one_state(_REVIEWS, _ANSWERS)
+        try:
+            with opened_store(settings, hospital) as store:
+                found_reviews, found_answers = store.at_one_state(_REVIEWS, _ANSWERS)
+        except sqlite3.Error as error:
+            raise ChartAuditError(
+                f"The chart audit of hospital {hospital} cannot be read ({error.sqlite_errorname}, "
+                f"{store_file}): nothing was handed over; restore it from its backup."
+            ) from None
         connection.executemany(
             "insert into case_reviews values ($1 || ':' || $2, $1, $3, $4, $5, $6, $7)",
             [(hospital, *row) for row in found_reviews],

@@ -50,8 +50,8 @@ class TokenMaps:
             connection.register("rows", rows)
             found = connection.sql(
                 "select coalesce(pairs.new_token, rows.token) as token from rows left join ("
-                "select old_token, new_token from read_parquet($path) where key_domain = $domain "
-                "and old_token in (select token from rows)"
+                "select distinct old_token, new_token from read_parquet($path) "
+                "where key_domain = $domain and old_token in (select token from rows)"
                 ") as pairs on pairs.old_token = rows.token order by rows.place",
                 params={"path": str(path), "domain": domain},
             ).to_arrow_table()

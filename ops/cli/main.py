@@ -31,7 +31,7 @@ from ops.cli.match import match
 from ops.cli.worklist import add_worklist
 from ops.cli.zones import add_zones, demo_option
 from ops.cli.zones import opened_settings as load_settings
-from ops.demo_reviews import plant_reviews
+from ops.demo_reviews import forget_reviews, plant_reviews
 from ops.publication.history import forget_publications
 from ops.serve import DEFAULT_PORT, serve
 
@@ -141,10 +141,15 @@ def demo(
         outcome.append(str(planted))
     settings = read_settings(directory)
     forget_publications(settings)
+    # Their cases are those of another network, where the seed is another.
+    forget_reviews(settings)
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
         outcome.append(_release_of_demo(settings))
-    _say(f"{plant_reviews(settings)} ED returns reviewed by made-up reviewers")
+    _say(
+        f"{plant_reviews(settings)} ED returns reviewed by made-up reviewers; the next "
+        "`scutari run` brings them into the marts"
+    )
     click.echo(f"All data are in {directory}.")
     if serve_pages:
         _serve(settings, port)

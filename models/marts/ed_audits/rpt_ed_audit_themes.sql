@@ -19,15 +19,23 @@ themes as (
     where field_code = 'theme'
 ),
 
-counted as (
+labelled as (
     select
         reviews.hospital_key,
-        review_themes.theme_code,
-        count(*) as theme_count,
+        {{ group_label('review_themes.theme_code') }} as theme_code,
         {{ month_of('reviews.quarter_on') }} as quarter_on
     from reviews
     inner join review_themes on reviews.review_key = review_themes.review_key
-    group by reviews.hospital_key, review_themes.theme_code, {{ month_of('reviews.quarter_on') }}
+),
+
+counted as (
+    select
+        hospital_key,
+        theme_code,
+        quarter_on,
+        count(*) as theme_count
+    from labelled
+    group by hospital_key, theme_code, quarter_on
 ),
 
 final as (

@@ -1,6 +1,9 @@
 -- One row per hospital and quarter with a reviewed case: how many, and how many with an issue.
 with reviews as (
-    select * from {{ ref('fct_chart_reviews') }}
+    select
+        *,
+        {{ month_of('quarter_on') }} as first_month_on
+    from {{ ref('fct_chart_reviews') }}
 ),
 
 final as (
@@ -12,9 +15,9 @@ final as (
             as reviewed_twice_count,
         count(case when is_quality_issue is not null and not is_case_known then review_key end)
             as unknown_cases_count,
-        {{ month_of('quarter_on') }} as quarter_on
+        first_month_on as quarter_on
     from reviews
-    group by hospital_key, {{ month_of('quarter_on') }}
+    group by hospital_key, first_month_on
 )
 
 select * from final

@@ -81,13 +81,13 @@ def _plant(database: Path, source: str) -> list[str]:
 def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     home = tmp_path_factory.mktemp("canaries") / "home"
     plant_network(home, visits=10_000)
+    # A reviewer's name and a comment are for the store alone.
+    review_at_random(load_settings(home))
     planted = [
         name
         for source in ("ehr", "billing")
         for name in _plant(home / "sources" / f"{source}.sqlite", source)
     ]
-    # A reviewer's name and a comment are for the store alone.
-    review_at_random(load_settings(home))
     said = ""
     for command in (["run"], ["release", "open"], ["status"], ["verify"]):
         done = subprocess.run(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chart_audit.store import opened_store
 from governance.audit.events import about
@@ -91,14 +92,7 @@ def _fill(connection: sqlite3.Connection, settings: Settings) -> HandedOver:
         connection.execute(statement)
     for store_file in stores:
         hospital = store_file.stem
-        try:
-            with opened_store(settings, hospital) as store:
-                found_reviews, found_answers = store.at_one_state(_REVIEWS, _ANSWERS)
-        except sqlite3.Error as error:
-            raise ChartAuditError(
-                f"The chart audit of hospital {hospital} cannot be read ({error.sqlite_errorname}, "
-                f"{store_file}): nothing was handed over; restore it from its backup."
-            ) from None
+        found_reviews, found_answers = _submitted(settings, store_file)
         connection.executemany(
             "insert into case_reviews values ($1 || ':' || $2, $1, $3, $4, $5, $6, $7)",
             [(hospital, *row) for row in found_reviews],
@@ -110,6 +104,19 @@ def _fill(connection: sqlite3.Connection, settings: Settings) -> HandedOver:
         )
         reviews, answers = reviews + len(found_reviews), answers + len(found_answers)
     return HandedOver(len(stores), reviews, answers)
+
+
+def _submitted(settings: Settings, store_file: Path) -> list[list[tuple[Any, ...]]]:
+    try:
+        with opened_store(settings, store_file.stem) as store:
+            return store.at_one_state(_REVIEWS, _ANSWERS)
+    except ChartAuditError as error:
+        raise ChartAuditError(f"Nothing was handed over: {store_file.name}: {error}") from None
+    except sqlite3.Error as error:
+        raise ChartAuditError(
+            f"Nothing was handed over: {store_file} cannot be read ({error.sqlite_errorname}): "
+            "restore it from its backup."
+        ) from None
 
 
 @contextmanager

@@ -62,3 +62,5 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
             click.confirm("Remove every review of this case for good?", abort=True)
         with opened_store(settings, hospital) as store:
             click.echo(f"removed: {store.remove_case(case)} reviews")
+        if settings.chart_reviews.exists():
+            hand_over(settings)

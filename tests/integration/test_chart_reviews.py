@@ -235,6 +235,16 @@ def test_drafts_comments_and_reviewers_are_not_handed_over(settings: Settings) -
     assert columns == {name: [c.name for c in table.columns] for name, table in declared.items()}
 
 
+def test_a_case_that_is_removed_leaves_the_handed_over_file_at_once(settings: Settings) -> None:
+    (annas,) = visit_tokens(settings, ANNAS)
+    hand_over(settings)
+    assert annas.encode() in settings.chart_reviews.read_bytes()
+    words = ["chart-audit", "remove", "--home", str(settings.home), "--hospital", "H1"]
+    done = CliRunner().invoke(main, [*words, "--case", annas, "--yes"])
+    assert done.exit_code == 0, done.output
+    assert annas.encode() not in settings.chart_reviews.read_bytes()
+
+
 def test_a_command_hands_over_and_says_how_much(settings: Settings) -> None:
     done = CliRunner().invoke(main, ["chart-audit", "hand-over", "--home", str(settings.home)])
     assert done.exit_code == 0, done.output
@@ -257,12 +267,15 @@ def test_the_file_is_open_to_the_group_of_its_directory_alone(
     assert [path.name for path in folder.iterdir()] == ["chart_audit.sqlite"]
 
 
-def test_a_store_that_cannot_be_read_leaves_what_was_handed_over(settings: Settings) -> None:
+@pytest.mark.parametrize("name", ["H2.sqlite", "H1.copy.sqlite"])
+def test_a_store_that_cannot_be_read_leaves_what_was_handed_over(
+    settings: Settings, name: str
+) -> None:
     hand_over(settings)
     before = settings.chart_reviews.read_bytes()
-    store_path(settings, "H2").write_bytes(b"no database" * 100)
-    store_path(settings, "H2").chmod(0o600)
-    with pytest.raises(ChartAuditError, match="H2"):
+    (settings.chart_audit / name).write_bytes(b"no database" * 100)
+    (settings.chart_audit / name).chmod(0o600)
+    with pytest.raises(ChartAuditError, match=f"Nothing was handed over: .*{name}"):
         hand_over(settings)
     assert settings.chart_reviews.read_bytes() == before
     assert len(list(settings.chart_reviews.parent.iterdir())) == 1

@@ -1,4 +1,4 @@
--- One row per hospital, quarter with a reviewed case, and theme, those without a case too.
+-- One row per hospital, quarter with a reviewed case, and theme that is offered or was found.
 --
 -- A case has several themes: over themes nothing adds up to the cases with an issue.
 with quarters as (
@@ -56,6 +56,7 @@ final as (
             quarters.hospital_key = counted.hospital_key
             and quarters.quarter_on = counted.quarter_on
             and themes.code = counted.theme_code
+    where themes.is_offered or counted.theme_count > 0
 )
 
 select * from final

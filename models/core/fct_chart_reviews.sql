@@ -19,9 +19,9 @@ placed as (
         row_number() over (
             partition by hospital_key, index_visit_key
             order by
-                case when stage_code = 'reconciled' then 1 else 2 end nulls last,
+                case when stage_code = 'reconciled' then 1 else 2 end asc nulls last,
                 submitted_at desc nulls last,
-                review_key nulls last
+                review_key asc nulls last
         ) as place
     from reviews
     where stage_code in ('first', 'reconciled')

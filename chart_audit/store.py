@@ -168,6 +168,14 @@ class Store:
                 ),
             )
 
+    def cases(self) -> list[Case]:
+        """Return every case that somebody opened."""
+        rows = self._connection.execute(
+            "select index_visit_key, return_visit_key, reason_code, quarter_on from cases "
+            "order by index_visit_key"
+        )
+        return [Case(*row) for row in rows]
+
     def states(self) -> dict[str, dict[str, tuple[str, str]]]:
         """Return reviewer and state of every review, by case and stage."""
         found: dict[str, dict[str, tuple[str, str]]] = {}

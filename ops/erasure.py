@@ -1,7 +1,8 @@
 """Erasing a person from everything, and the receipt that says what cannot be called back.
 
-Three zones have a part in it: the extractor's, the builder's and that of releases. Where they have
-accounts of their own, root starts it and each part is done by its account (``governance.acting``).
+Four zones have a part in it: the extractor's, the builder's, that of releases, and that of the
+pages with their chart reviews. Where they have accounts of their own, root starts it and each part
+is done by its account (``governance.acting``).
 
 The warehouse file goes whole: a deleted row's texts stay in the free blocks of a DuckDB file. So do
 all operational files, which count the person openly, and older published ones. The network's newest
@@ -19,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from chart_audit.erasure import named_visits, remove_visits
 from extract.erasure import tombstones
 from extract.erasure.erase import ErasureReport, Plan, erase, erase_again, plan_erasure
 from extract.lake import sha256_of
@@ -35,13 +37,11 @@ from ops.warehouse import held
 
 RECEIPTS = "erasures"
 ELSEWHERE = (
-    "backups of vault, lake, restricted zone, warehouse and keys: destroy what is older than this "
-    "erasure, or run `scutari erase --again` after each restore of one",
+    "backups of vault, lake, restricted zone, warehouse, chart reviews and keys: destroy what is "
+    "older than this erasure, or run `scutari erase --again` after each restore of one",
     "copies that readers of the warehouse made: DuckDB files, exports, Spark warehouses",
     "the network's published figures of closed periods: they stay as they were shown, and count "
     "the person among eleven or more",
-    "chart reviews of the person's visits: take the case out of its hospital's store with "
-    "`scutari chart-audit remove`",
     "worklists and figures that were downloaded, printed or sent from the pages",
     "a steward's decision (`scutari match`) about one of the registrations: its id in the source "
     "stays in vault/decisions.jsonl, encrypted, since the record of decisions is one chain",
@@ -74,6 +74,7 @@ class Receipt:
         files: how many files of lake and vault were written anew.
         quarantined: how many values in quarantine were removed.
         removed: files removed whole: warehouse, operational and published figures.
+        reviews: chart reviews removed, with their comments and history.
         releases: what was given out.
         elsewhere: copies of which this installation knows nothing.
     """
@@ -87,6 +88,7 @@ class Receipt:
     files: int
     quarantined: int
     removed: int
+    reviews: int
     releases: tuple[GivenRelease, ...]
     elsewhere: tuple[str, ...] = ELSEWHERE
 
@@ -96,7 +98,7 @@ class Receipt:
         lines = [
             f"{what} ({self.erased_at}): {len(self.snapshots)} snapshots amended, {self.files:,} "
             f"files written anew, {self.quarantined:,} values out of quarantine, {self.removed:,} "
-            "built or published files removed",
+            f"built or published files and {self.reviews:,} chart reviews removed",
             f"rows of the newest snapshot: {rows}",
             "cannot be recalled:",
         ]
@@ -140,6 +142,7 @@ def erase_person(
 
     Raises:
         BuildError: a build is running, or a program has the warehouse open.
+        ChartAuditError: a store of chart reviews cannot be opened; nothing was changed.
         ErasureError: nobody is named, or what is there is not what the request names.
     """
     return _finished(settings, lambda: erase(settings, named, reason, request, progress))
@@ -150,6 +153,7 @@ def apply_again(settings: Settings, progress: Callable[[str], None] = lambda _: 
 
     Raises:
         BuildError: a build is running, or a program has the warehouse open.
+        ChartAuditError: a store of chart reviews cannot be opened; nothing was changed.
         ErasureError: the tombstones are older than what is there.
     """
     return _finished(settings, lambda: erase_again(settings, progress))
@@ -161,13 +165,17 @@ def _finished(settings: Settings, act: Callable[[], ErasureReport]) -> Receipt:
     with (
         _part(settings, "builder", _builders_part(settings), cut_off) as built,
         _part(settings, "release", _releases_part(settings), cut_off) as released,
+        _part(settings, "dashboards", _dashboards_part(settings), cut_off) as reviewed,
         _part(settings, "extractor", _extractors_part(settings, act), cut_off) as snapshots,
     ):
         built(None)
         released(None)
+        reviewed(None)
         snapshots(None)
-        removed, releases = built(None), released(None)
-        return _read_receipt(snapshots({"removed": removed, "releases": releases}))
+        done = {"removed": built(None), "releases": released(None)}
+        # Which of the visits go, only the extractor's keys can tell.
+        done["reviews"] = reviewed(snapshots(reviewed(None)))
+        return _read_receipt(snapshots(done))
 
 
 def _part(
@@ -200,12 +208,23 @@ def _releases_part(settings: Settings) -> Steps:
         yield None
 
 
+def _dashboards_part(settings: Settings) -> Steps:
+    """See that every store opens, name the visits in them, and remove those that go."""
+    named_visits(settings)
+    yield None
+    gone = yield named_visits(settings)
+    yield remove_visits(settings, frozenset(gone))
+
+
 def _extractors_part(settings: Settings, act: Callable[[], ErasureReport]) -> Steps:
     """Erase from lake, vault, quarantine and token maps; end it with a receipt."""
     report = act()
-    others = yield None
+    visits = yield None
+    others = yield tombstones.under_tombstones(settings, visits)
     releases = tuple(GivenRelease(**release) for release in others["releases"])
-    receipt = _receipt(report, removed=others["removed"], releases=releases)
+    receipt = _receipt(
+        report, removed=others["removed"], reviews=others["reviews"], releases=releases
+    )
     _keep(settings, receipt)
     tombstones.end(settings)
     yield asdict(receipt)
@@ -240,7 +259,9 @@ def _remove_built(settings: Settings) -> int:
     return len(files)
 
 
-def _receipt(report: ErasureReport, *, removed: int, releases: tuple[GivenRelease, ...]) -> Receipt:
+def _receipt(
+    report: ErasureReport, *, removed: int, reviews: int, releases: tuple[GivenRelease, ...]
+) -> Receipt:
     tombstone = report.tombstone
     return Receipt(
         number=tombstone.number if tombstone else None,
@@ -252,6 +273,7 @@ def _receipt(report: ErasureReport, *, removed: int, releases: tuple[GivenReleas
         files=sum(s.lake_files + s.vault_files for s in report.snapshots),
         quarantined=sum(s.quarantined_rows for s in report.snapshots),
         removed=removed,
+        reviews=reviews,
         releases=releases,
     )
 

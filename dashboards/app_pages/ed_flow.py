@@ -101,7 +101,7 @@ def _by_disposition(dispositions: list[Row], intervals: list[Row]) -> None:
             "minutes": _median_and_p90(row["median_minutes"], row["p90_minutes"]),
             "is_suppressed": False,
         }
-        for row in found
+        for row in sorted(found, key=lambda row: row["disposition_code"] in names)
         if row["month_on"] == month
     ]
     st.html(

@@ -10,6 +10,7 @@ share is written once and shared again.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
@@ -60,7 +61,7 @@ class AmendedSnapshot:
 
 
 @dataclass
-class Amender:
+class Amender(ABC):
     """Amends snapshots of an installation, oldest first, by what goes from them.
 
     Attributes:
@@ -249,9 +250,9 @@ class Amender:
         )
         write_manifest(hidden(snapshot.lake), manifest, snapshot.key)
 
+    @abstractmethod
     def _described(self, before: Manifest, united_with: United, *, is_changed: bool) -> Manifest:
         """Say in a manifest what is done, and add to its digests of the keys that are gone."""
-        raise NotImplementedError
 
     def _put_in_place(self, snapshot: HeldSnapshot) -> None:
         # Quarantine last: what left it is counted in the lake's manifest.

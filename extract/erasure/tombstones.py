@@ -14,7 +14,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -120,6 +120,23 @@ class Tombstones:
         if marks is None:
             return np.zeros(len(tokens), dtype=np.bool_)
         return is_in(self.marker.of_tokens(tokens, domain), marks)
+
+
+def under_tombstones(settings: Settings, tokens: Sequence[str]) -> list[str]:
+    """Return which tokens, of whatever key domain, stand under a tombstone.
+
+    Raises:
+        ErasureError: a line is not as it was written.
+        KeyFileError: the key is missing or open to others.
+    """
+    known, values = read_tombstones(settings), pa.array(tokens, pa.string())
+    if known is None:
+        return []
+    gone = np.zeros(len(values), dtype=np.bool_)
+    for domain in known.token_marks:
+        gone |= known.names_token(domain, values)
+    named: list[str] = values.filter(pa.array(gone)).to_pylist()
+    return named
 
 
 def is_in(values: pa.Array, known: pa.Array) -> Mask:

@@ -1,4 +1,4 @@
-"""``scutari worklist export`` and ``chart-audit``: cases and reviews handed on, and taken out."""
+"""``scutari worklist export`` and ``chart-audit hand-over``: cases and reviews handed on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 import click
 
 from chart_audit.hand_over import hand_over
-from chart_audit.store import opened_store, store_path
-from governance.errors import ChartAuditError
 from ops.cli.zones import opened_settings
 from ops.publication.worklist import export_worklist
 
@@ -39,7 +37,7 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
 
     @main.group(name="chart-audit")
     def chart_audit() -> None:
-        """Look after the stores of chart reviews."""
+        """Hand on what reviewers have submitted."""
 
     @chart_audit.command(name="hand-over")
     @home_option
@@ -47,20 +45,3 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
         """Hand the submitted reviews of all hospitals over to the extractor."""
         settings = opened_settings(home)
         click.echo(f"handed over: {hand_over(settings)} in {settings.chart_reviews}")
-
-    @chart_audit.command()
-    @home_option
-    @click.option("--hospital", required=True, help="The hospital whose store it is.")
-    @click.option("--case", required=True, help="The token of the index visit.")
-    @click.option("--yes", is_flag=True, help="Do not ask before removing.")
-    def remove(home: Path | None, hospital: str, case: str, yes: bool) -> None:
-        """Take an erased person's case out, with its answers, comments and history."""
-        settings = opened_settings(home)
-        if not store_path(settings, hospital).exists():
-            raise ChartAuditError(f"Hospital {hospital} has no chart reviews.")
-        if not yes:
-            click.confirm("Remove every review of this case for good?", abort=True)
-        with opened_store(settings, hospital) as store:
-            click.echo(f"removed: {store.remove_case(case)} reviews")
-        if settings.chart_reviews.exists():
-            hand_over(settings)

@@ -23,7 +23,6 @@ _ZONE_OF: dict[str, str | None] = {
     "audit verify": None,
     "build": "builder",
     "chart-audit hand-over": "dashboards",
-    "chart-audit remove": "dashboards",
     "dashboard": "dashboards",
     "erase": ADMINISTRATOR,
     "ledger close": "release",

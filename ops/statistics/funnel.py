@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ops.statistics.intervals import Z_95, Z_998
+from ops.statistics.rates import as_rates
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,7 @@ def fit_funnel(numerators: Sequence[int], denominators: Sequence[int]) -> Funnel
     Raises:
         ValueError: lengths differ, or a numerator lies outside 0 to its denominator.
     """
-    r = np.asarray(numerators, dtype=np.float64)
-    n = np.asarray(denominators, dtype=np.float64)
-    if r.shape != n.shape:
-        raise ValueError("A funnel needs one denominator for each numerator.")
-    if np.any(n <= 0) or np.any(r < 0) or np.any(r > n):
-        raise ValueError("A funnel needs denominators above zero and numerators within them.")
+    r, n = as_rates(numerators, denominators)
     k = len(r)
     if k == 0:
         return None

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from ops.statistics.rates import as_rates
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,7 @@ def fit_shrinkage(numerators: Sequence[int], denominators: Sequence[int]) -> Shr
     Raises:
         ValueError: lengths differ, or a numerator lies outside 0 to its denominator.
     """
-    r = np.asarray(numerators, dtype=np.float64)
-    n = np.asarray(denominators, dtype=np.float64)
-    if r.shape != n.shape:
-        raise ValueError("Shrinkage needs one denominator for each numerator.")
-    if np.any(n <= 0) or np.any(r < 0) or np.any(r > n):
-        raise ValueError("Shrinkage needs denominators above zero and numerators within them.")
+    r, n = as_rates(numerators, denominators)
     k = len(r)
     total = float(n.sum())
     if k <= 1 or not 0 < r.sum() < total:

@@ -27,8 +27,8 @@ def run_pipeline(settings: Settings) -> None:
     publish(settings)
 
 
-def run_models(settings: Settings) -> None:
-    """Snapshot and models, where a test asks for their numbers only.
+def run_models(settings: Settings, *models: str) -> None:
+    """Snapshot, and some models with all that they need, where a test asks for their numbers only.
 
     The data tests are most of a small build's time; `demo_home` and others run them.
     """
@@ -37,8 +37,8 @@ def run_models(settings: Settings) -> None:
     if SOURCE in settings.sources:
         hand_over(settings)
     take_snapshot(settings)
-    only_models = ("--exclude-resource-type", "test", "unit_test")
-    run = run_dbt(settings.home, settings.home / "target", "build", *only_models)
+    only = ("--exclude-resource-type", "test", "unit_test", "--select", *(f"+{m}" for m in models))
+    run = run_dbt(settings.home, settings.home / "target", "build", *only)
     assert run.exit_code == 0, run.not_green()
 
 

@@ -1,13 +1,20 @@
-"""What integration tests share: one PostgreSQL server a session."""
+"""What integration tests share: a PostgreSQL server, a small warehouse, contracts read once."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from extract import snapshot
+from extract.contract_files import load_contracts
+from extract.erasure import held
+from governance.settings import Settings
 from tests.helpers import postgres
+from tests.helpers.small_warehouse import build_small_warehouse, write_record
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,3 +51,28 @@ def kinds(pg_dsn: str) -> None:
 def visits(pg_dsn: str) -> None:
     """A table with months, and rows that belong to none."""
     postgres.plant_visits(pg_dsn)
+
+
+@pytest.fixture(scope="session")
+def small_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a warehouse of three hospitals, to be copied."""
+    return build_small_warehouse(tmp_path_factory.mktemp("small_warehouse"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, small_warehouse: Path) -> Settings:
+    """An installation of a test's own, with the small warehouse after a green build."""
+    shutil.copy2(small_warehouse, tmp_path)
+    write_record(tmp_path)
+    return Settings(home=tmp_path, is_synthetic=True)
+
+
+@pytest.fixture(scope="module")
+def contracts_read_once() -> Iterator[pytest.MonkeyPatch]:
+    """Contracts are read once, and code lists are to be given by the test's module."""
+    with pytest.MonkeyPatch.context() as patch:
+        contracts = cache(load_contracts)
+        patch.setattr(snapshot, "load_contracts", contracts)
+        patch.setattr(held, "load_contracts", contracts)
+        patch.setattr(snapshot, "reference_versions", dict)
+        yield patch

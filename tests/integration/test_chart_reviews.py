@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -18,12 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from chart_audit import hand_over as handing
-from chart_audit.codes import questions
+from chart_audit.erasure import remove_visits
 from chart_audit.hand_over import hand_over
 from chart_audit.store import opened_store, store_path
 from extract import snapshot
 from extract.contract_files import load_contracts
-from extract.erasure import held, tombstones
+from extract.erasure import tombstones
 from extract.erasure.erase import erase, plan_erasure
 from extract.lake import snapshot_ids
 from extract.rotation import rotate_tokens
@@ -38,15 +36,12 @@ from governance.settings import (
 )
 from ops.cli.main import main
 from tests.helpers.operational import write_installation
-from tests.helpers.pipeline import query
 from tests.helpers.reviews import (
     COMMENT,
     FIRST,
     NO_ISSUE,
-    QUARTERS,
     SECOND,
     THIRD,
-    counted,
     issue,
     review,
     visit_tokens,
@@ -76,106 +71,13 @@ CONTENT = {
 SOURCE = '\n[sources.chart_audit]\nkind = "sqlite"\npath = "handed_over/chart_audit.sqlite"\n'
 
 
-# The whole pipeline: stores, hand-over, snapshot, dbt, marts, hospitals' files.
-
-
-def test_the_marts_say_what_the_stores_say(demo_settings: Settings) -> None:
-    index_visits = query(
-        demo_settings.warehouse, "select index_visit_key, hospital_key from core.fct_ed_returns"
-    )
-    expected = counted(demo_settings.chart_audit, dict(index_visits.iter_rows()))
-    assert len(expected) > 10
-    assert any(0 < count.unknown < count.reviewed for count in expected.values())
-    found = query(
-        demo_settings.warehouse,
-        "select hospital_key, cast(quarter_on as text), reviewed_count, issue_count, "
-        "reviewed_twice_count, unknown_cases_count from marts.rpt_ed_audits_quarterly",
-    )
-    assert {(row[0], row[1]): row[2:] for row in found.iter_rows()} == {
-        place: (c.reviewed, c.issues, c.twice, c.unknown) for place, c in expected.items()
-    }
-    themes = query(
-        demo_settings.warehouse,
-        "select hospital_key, cast(quarter_on as text), theme_code, theme_count, issue_count, "
-        "reviewed_count from marts.rpt_ed_audit_themes",
-    )
-    assert {row[:3]: row[3:] for row in themes.iter_rows()} == {
-        (*place, theme): (c.themes[theme], c.issues, c.reviewed)
-        for place, c in expected.items()
-        for theme in questions()["theme"].answers
-    }
-
-
-def test_the_page_counts_the_same(demo_settings: Settings) -> None:
-    for hospital in sorted(path.stem for path in demo_settings.chart_audit.glob("*.sqlite")):
-        with opened_store(demo_settings, hospital) as store:
-            for quarter in QUARTERS:
-                own = store.findings(quarter)
-                (found,) = query(
-                    demo_settings.warehouse,
-                    "select coalesce(sum(reviewed_count), 0), coalesce(sum(issue_count), 0) "
-                    f"from marts.rpt_ed_audits_quarterly where hospital_key = '{hospital}' "
-                    f"and quarter_on = date '{quarter}'",
-                ).iter_rows()
-                assert tuple(map(int, found)) == (own.reviewed_count, own.issue_count)
-
-
-def test_each_case_leads_to_its_visit(demo_settings: Settings) -> None:
-    linked = query(
-        demo_settings.warehouse,
-        "select count(*) as cases, count(returns.index_visit_key) as known, "
-        "count(case when returns.hospital_key <> reviews.hospital_key then 1 end) as elsewhere "
-        "from core.fct_chart_reviews as reviews left join core.fct_ed_returns as returns "
-        "using (index_visit_key)",
-    ).row(0)
-    assert 0 < linked[1] < linked[0]
-    assert linked[2] == 0
-
-
-def test_a_hospital_has_its_own_findings_and_the_network_none(demo_settings: Settings) -> None:
-    tables = query(
-        demo_settings.published / "current.duckdb", "select table_name from duckdb_tables()"
-    )
-    assert [name for name in tables["table_name"] if "audit" in name] == []
-    for directory in sorted(demo_settings.operational.iterdir()):
-        own = query(
-            directory / "current.duckdb",
-            "select quarter_on, reviewed_count, issue_count from own.rpt_ed_audits_quarterly",
-        )
-        mart = query(
-            demo_settings.warehouse,
-            "select quarter_on, reviewed_count, issue_count from marts.rpt_ed_audits_quarterly "
-            f"where hospital_key = '{directory.name}' order by all",
-        )
-        assert own.equals(mart)
-        themes = query(directory / "current.duckdb", "select * from own.rpt_ed_audit_themes")
-        assert themes.height == own.height * len(questions()["theme"].answers)
-
-
-def test_the_reviews_are_reconciled_like_any_other_rows(demo_settings: Settings) -> None:
-    checks = query(
-        demo_settings.warehouse,
-        "select table_name, source_count, lake_count, is_equal from quality.rpt_reconciliation "
-        "where source_name = 'chart_audit' and check_code = 'row_count' order by 1",
-    )
-    assert checks["table_name"].to_list() == ["case_reviews", "review_answers"]
-    assert checks["is_equal"].all()
-    assert (checks["source_count"] == checks["lake_count"]).all()
-    assert checks["lake_count"].min() > 0
-
-
 # What is handed over, and how.
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_lists(parsed_project: None) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "reference_table_apart", lambda _: pa.table({"code": ["I214"]}))
-        patch.setattr(snapshot, "reference_versions", dict)
-        contracts = cache(load_contracts)
-        patch.setattr(snapshot, "load_contracts", contracts)
-        patch.setattr(held, "load_contracts", contracts)
-        yield
+def lists(contracts_read_once: pytest.MonkeyPatch) -> None:
+    codes = pa.table({"code": ["I214"]})
+    contracts_read_once.setattr(snapshot, "reference_table_apart", lambda _: codes)
 
 
 @pytest.fixture
@@ -239,9 +141,7 @@ def test_a_case_that_is_removed_leaves_the_handed_over_file_at_once(settings: Se
     (annas,) = visit_tokens(settings, ANNAS)
     hand_over(settings)
     assert annas.encode() in settings.chart_reviews.read_bytes()
-    words = ["chart-audit", "remove", "--home", str(settings.home), "--hospital", "H1"]
-    done = CliRunner().invoke(main, [*words, "--case", annas, "--yes"])
-    assert done.exit_code == 0, done.output
+    assert remove_visits(settings, {annas}) == 3
     assert annas.encode() not in settings.chart_reviews.read_bytes()
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +15,7 @@ import pyarrow as pa
 import pytest
 
 from extract import snapshot
-from extract.contract_files import load_contracts
-from extract.erasure import held, tombstones
+from extract.erasure import tombstones
 from extract.erasure.erase import ErasureReport, erase, erase_again, plan_erasure
 from extract.lake import read_manifest, sha256_of, snapshot_ids
 from extract.rotation import rotate_tokens
@@ -45,14 +43,8 @@ LISTS = {"icd10cm": pa.table({"code": ["I214"]})}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def lists() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "reference_table_apart", lambda name: LISTS[name])
-        patch.setattr(snapshot, "reference_versions", dict)
-        contracts = cache(load_contracts)
-        patch.setattr(snapshot, "load_contracts", contracts)
-        patch.setattr(held, "load_contracts", contracts)
-        yield
+def lists(contracts_read_once: pytest.MonkeyPatch) -> None:
+    contracts_read_once.setattr(snapshot, "reference_table_apart", lambda name: LISTS[name])
 
 
 @cache

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -15,8 +13,7 @@ import pyarrow as pa
 import pytest
 
 from extract import retention, snapshot
-from extract.contract_files import load_contracts
-from extract.erasure import held, tombstones
+from extract.erasure import tombstones
 from extract.erasure.erase import erase, plan_erasure
 from extract.expiry import amend, source
 from extract.identity.epochs import key_of_snapshot
@@ -56,15 +53,9 @@ KEYS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def lists() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "reference_table_apart", lambda name: LISTS[name])
-        patch.setattr(snapshot, "reference_versions", dict)
-        contracts = cache(load_contracts)
-        patch.setattr(snapshot, "load_contracts", contracts)
-        patch.setattr(held, "load_contracts", contracts)
-        patch.setattr(source, "clock", lambda: NOW)
-        yield
+def lists(contracts_read_once: pytest.MonkeyPatch) -> None:
+    contracts_read_once.setattr(snapshot, "reference_table_apart", lambda name: LISTS[name])
+    contracts_read_once.setattr(source, "clock", lambda: NOW)
 
 
 @pytest.fixture(scope="module")

@@ -105,8 +105,10 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[datetime, In
         content, names = _content(visits, limit)
         home = tmp_path_factory.mktemp("histories") / "home"
         settings = operational.write_installation(home, content)
-        run = pipeline.run_pipeline if limit == max(LIMITS) else pipeline.run_models
-        run(settings)
+        if limit == max(LIMITS):
+            pipeline.run_pipeline(settings)
+        else:
+            pipeline.run_models(settings, "rpt_ed_returns_monthly", "rpt_quarantine")
         tokens = pipeline.raw_visit_keys(settings, names)
         example_of = dict(visits.select("visit", "example").iter_rows())
         made[limit] = Installation(

@@ -36,7 +36,8 @@ def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return load_settings(request.getfixturevalue("demo_home"))
     home = tmp_path_factory.mktemp("limits") / "home"
     settings = operational.write_installation(home, drawn.draw_network(2500, seed=1854))
-    pipeline.run_models(settings)
+    reports = ("returns_monthly", "returns_attrition", "time_to_return")
+    pipeline.run_models(settings, *(f"rpt_ed_{name}" for name in reports))
     return settings
 
 

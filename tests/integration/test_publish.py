@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -22,23 +21,10 @@ from tests.helpers.small_warehouse import (
     HEADLINE,
     HOSPITALS,
     SNAPSHOT_ID,
-    build_small_warehouse,
     write_record,
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_small_warehouse(tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture
-def settings(tmp_path: Path, template: Path) -> Settings:
-    shutil.copy2(template, tmp_path)
-    write_record(tmp_path)
-    return Settings(home=tmp_path, is_synthetic=True)
 
 
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -20,7 +20,7 @@ from ops.demo_reviews import plant_reviews
 from ops.publication.publish import publish
 from ops.publication.worklist import export_worklist, quarter_of
 from tests.helpers.pipeline import query
-from tests.helpers.small_warehouse import HOSPITALS, build_small_warehouse, write_record
+from tests.helpers.small_warehouse import HOSPITALS, write_record
 
 pytestmark = pytest.mark.integration
 
@@ -29,22 +29,10 @@ CASES = "marts.rpt_ed_review_worklist"
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_small_warehouse(tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture
-def settings(tmp_path: Path, template: Path) -> Settings:
-    shutil.copy2(template, tmp_path)
-    write_record(tmp_path)
-    return Settings(home=tmp_path, is_synthetic=True)
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Settings:
+def published(tmp_path_factory: pytest.TempPathFactory, small_warehouse: Path) -> Settings:
     """One publication, for the tests that only read it."""
     home = tmp_path_factory.mktemp("published")
-    shutil.copy2(template, home)
+    shutil.copy2(small_warehouse, home)
     write_record(home)
     publish(Settings(home=home, is_synthetic=True))
     return Settings(home=home, is_synthetic=True)

@@ -39,16 +39,32 @@ OWNERS = {
     "published": A.builder,
     "operational": A.builder,
     "release": A.release,
+    "chart_audit": A.dashboards,
 }
 # Whoever else may read a zone, to whom every file in it must be open, and nobody else.
 GROUPS = {"lake": A.lake_readers, "tombstones": A.lake_readers, "vault": A.broker}
-CLOSED = ("restricted", "release", "warehouse")
+CLOSED = ("restricted", "release", "warehouse", "chart_audit")
 AS_READER = """
 from extract.erasure.state import last_head
 from governance.settings import load_settings
 from ops.warehouse import current_snapshot
 settings = load_settings(home)
 print(current_snapshot(settings), last_head(settings))
+"""
+# Chart reviews: of a visit of hers, of two visits of which the later is hers, of somebody else's.
+REVIEWED = """
+from chart_audit.store import Case, Review, opened_store
+from governance.settings import load_settings
+for key, later in ((VISIT, "b" * 20), ("c" * 20, VISIT), ("d" * 20, "e" * 20)):
+    with opened_store(load_settings(home), "H1") as store:
+        store.open_case(Case(key, later, "sample", "2024-01-01"), "anna")
+        store.save_draft(Review(key, "first", "anna", comment="Elm Street " + key))
+"""
+CASES = """
+from chart_audit.store import opened_store
+from governance.settings import load_settings
+with opened_store(load_settings(home), "H1") as store:
+    print(*(case.index_visit_key for case in store.cases()))
 """
 # As if the power went while the second snapshot is being put in place.
 KILLED = """
@@ -103,6 +119,11 @@ def token_of(home: Path) -> str:
     frame = read_vault(current_vault(load_settings(home)), CROSSWALK)
     own = frame.filter(pl.col("registration_id") == str(H1_PATIENT))
     return str(own["registration_key"][0])
+
+
+def visit_token_of(home: Path) -> str:
+    visits = read_vault(current_vault(load_settings(home)), "ehr/ed_visits/2024-03.parquet")
+    return str(visits.filter(pl.col("visit_number") == NUMBER)["token"].item())
 
 
 def erase(stage: Stage, *words: str) -> Done:
@@ -204,6 +225,33 @@ def test_an_erasure_that_was_killed_is_finished_and_leaves_no_file_to_root(stage
     assert_gone(stage.home, token)
     assert_as_their_accounts_would_leave_it(stage)
     assert stage.scutari(A.extractor, "snapshot").code == 0
+
+
+def test_her_chart_reviews_go_and_a_restore_brings_none_back(stage: Stage) -> None:
+    visit, path = visit_token_of(stage.home), stage.home / "chart_audit" / "H1.sqlite"
+    planted = stage.python(A.dashboards, REVIEWED.replace("VISIT", repr(visit)))
+    assert planted.code == 0, planted.err
+    shutil.copy2(path, stage.home.parent / "backup")
+    done = confirmed(stage)
+    assert (done.code, "2 chart reviews removed" in done.out) == (0, True), done.err
+
+    def assert_one_is_left() -> None:
+        assert stage.python(A.dashboards, CASES).out.split() == ["d" * 20]
+        for word in (visit, "c" * 20):
+            assert word.encode() not in path.read_bytes()
+        assert_as_their_accounts_would_leave_it(stage)
+
+    assert_one_is_left()
+    path.write_bytes((stage.home.parent / "backup").read_bytes())
+    again = stage.scutari("root", "erase", "--again")
+    assert (again.code, "2 chart reviews removed" in again.out) == (0, True), again.err
+    assert_one_is_left()
+    # A store that cannot be searched stops an erasure before it begins.
+    path.chmod(0o644)
+    refused = stage.scutari("root", "erase", "--again")
+    assert (refused.code, "closed to others" in refused.err) == (1, True)
+    path.chmod(0o600)
+    assert stage.scutari("root", "erase", "--again").code == 0
 
 
 def test_rows_that_expire_leave_every_file_to_its_account(stage: Stage) -> None:

@@ -18,6 +18,7 @@ import pytest
 from ops.publication.frozen_cells import FROZEN, OPEN, Figures, freeze, half_year_of, latest_closed
 from ops.publication.history import may_revise
 from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
+from tests.privacy.attrition import FlowReader, add_months, draw_flow
 from tests.privacy.test_published_intervals import COUNTS, PARTS, POSSIBLE, SENTINEL, Attacker
 from tests.privacy.worlds import THROUGH, Name, Publication, Worlds
 
@@ -142,7 +143,7 @@ def _blocks(rows: list[Figures]) -> list[list[Figures]]:
     return list(blocks.values())
 
 
-def derived(reader: Reader, *, enough: int = 1000) -> tuple[list[str], int, int]:
+def derived(reader: Reader | FlowReader, *, enough: int = 1000) -> tuple[list[str], int, int]:
     """What comes out; how many small counts and how many small changes were asked for."""
     found, counts, changes = [], 0, 0
     for terms, value in reader.secrets():
@@ -183,3 +184,41 @@ def test_without_freezing_the_same_reader_finds_small_changes(many_worlds: World
     found, _, changes = derived(reader, enough=20)
     assert len(found) == 20
     assert changes >= 20
+
+
+def test_steps_to_date_give_no_small_count_and_no_small_change(many_worlds: Worlds) -> None:
+    """Asked of the steps alone, and of the others' by a hospital that takes its own off."""
+    asked = [0, 0]
+    for seed in range(4):
+        flow = draw_flow(many_worlds, seed)
+        for own in (None, "north", "lower"):
+            found, counts, changes = derived(FlowReader(flow, Attacker(), own))
+            assert found == []
+            asked = [asked[0] + counts, asked[1] + changes]
+        # Hiding everything would pass, too.
+        assert sum(value is not None for of in flow.shown for value in of.values()) > 30
+    assert min(asked) > 100
+
+
+def test_steps_beside_the_months_give_no_more(many_worlds: Worlds) -> None:
+    reader = Reader(many_worlds.truths)
+    for publication in published(many_worlds.builds):
+        reader.read(*publication)
+    steps = FlowReader(draw_flow(many_worlds, 0), reader.attacker)
+    add_months(reader.attacker, many_worlds)
+    for one in (reader, steps):
+        found, counts, changes = derived(one)
+        assert found == []
+        assert min(counts, changes) > 5
+
+
+def test_exact_steps_would_give_small_ones(many_worlds: Worlds) -> None:
+    flow = draw_flow(many_worlds, 0)
+    reader = FlowReader(flow, Attacker())
+    for at, shown in enumerate(flow.shown):
+        for step, value in shown.items():
+            if value is not None:
+                true = reader.truth[at, step]
+                reader.attacker.know((at, step), true, true)
+    found, _, _ = derived(reader, enough=20)
+    assert len(found) == 20

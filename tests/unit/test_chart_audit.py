@@ -14,14 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from chart_audit.codes import questions
 from chart_audit.rules import missing
 from chart_audit.store import Case, Findings, Review, Store, opened_store, store_path
 from governance.errors import ChartAuditError
-from governance.settings import SETTINGS_FILE, Settings
-from ops.cli.main import main
+from governance.settings import Settings
 
 CASE = Case("a" * 20, "b" * 20, "sample", "2026-01-01")
 KEY = CASE.index_visit_key
@@ -374,19 +372,6 @@ def test_an_erased_persons_case_is_gone_to_the_last_byte(settings: Settings, sto
         store.remove_case(KEY)
     with pytest.raises(sqlite3.IntegrityError):
         raw(settings, "delete from comments")
-
-
-def test_an_operator_removes_a_case_by_its_token(settings: Settings, store: Store) -> None:
-    submitted(store, "first", "anna", ISSUE)
-    source = '[sources.ehr]\nkind = "sqlite"\npath = "ehr.sqlite"\n'
-    (settings.home / SETTINGS_FILE).write_text(f"synthetic = true\n{source}")
-    command = ["chart-audit", "remove", "--home", str(settings.home), "--case", KEY, "--yes"]
-    done = CliRunner().invoke(main, [*command, "--hospital", "H01"])
-    assert (done.exit_code, done.output) == (0, "removed: 1 reviews\n")
-    assert store.states() == {}
-    done = CliRunner().invoke(main, [*command, "--hospital", "H02"])
-    assert (done.exit_code, "has no chart reviews" in done.output) == (1, True)
-    assert not store_path(settings, "H02").exists()
 
 
 @pytest.mark.parametrize("hospital", ["../H01", "", "H 1", "a/b"])

@@ -89,7 +89,7 @@ def test_funnel_position_names_the_widest_limit_crossed() -> None:
     ("numerators", "denominators"), [([1], [0]), ([2], [1]), ([-1], [5]), ([1, 2], [5])]
 )
 def test_funnel_refuses_what_is_no_rate(numerators: list[int], denominators: list[int]) -> None:
-    with pytest.raises(ValueError, match="A funnel needs"):
+    with pytest.raises(ValueError, match="Rates need"):
         fit_funnel(numerators, denominators)
 
 

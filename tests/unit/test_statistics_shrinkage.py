@@ -119,7 +119,7 @@ def test_a_shrunk_rate_lies_between_the_rate_and_the_mean(rates: list[tuple[int,
     ("numerators", "denominators"), [([1], [0]), ([2], [1]), ([-1], [5]), ([1, 2], [5])]
 )
 def test_shrinkage_refuses_what_is_no_rate(numerators: list[int], denominators: list[int]) -> None:
-    with pytest.raises(ValueError, match="Shrinkage needs"):
+    with pytest.raises(ValueError, match="Rates need"):
         fit_shrinkage(numerators, denominators)
 
 

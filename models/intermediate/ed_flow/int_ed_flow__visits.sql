@@ -3,7 +3,8 @@
 --
 -- The first triage and the first physician of a leg are its own; acuity and arrival mode are those
 -- of the registration that the leg began with. Minutes are whole ones, and null where an end is not
--- known or lies before its beginning.
+-- known or lies before its beginning: the seconds back to the beginning, a begun one whole, show an
+-- end that is early by less than a second.
 with registrations as (
     select * from {{ ref('fct_ed_visits') }}
 ),
@@ -52,13 +53,13 @@ joined as (
 timed as (
     select
         *,
-        {{ elapsed_seconds('arrived_at', 'departed_at') }} as stay_seconds,
+        {{ elapsed_seconds('departed_at', 'arrived_at') }} as stay_seconds_early,
         {{ completed_minutes('arrived_at', 'departed_at') }} as stay_minutes,
-        {{ elapsed_seconds('arrived_at', 'triaged_at') }} as triage_seconds,
+        {{ elapsed_seconds('triaged_at', 'arrived_at') }} as triage_seconds_early,
         {{ completed_minutes('arrived_at', 'triaged_at') }} as triage_minutes,
-        {{ elapsed_seconds('triaged_at', 'seen_at') }} as physician_seconds,
+        {{ elapsed_seconds('seen_at', 'triaged_at') }} as physician_seconds_early,
         {{ completed_minutes('triaged_at', 'seen_at') }} as physician_minutes,
-        {{ elapsed_seconds('disposition_at', 'departed_at') }} as boarding_seconds,
+        {{ elapsed_seconds('departed_at', 'disposition_at') }} as boarding_seconds_early,
         {{ completed_minutes('disposition_at', 'departed_at') }} as boarded_minutes
     from joined
 ),
@@ -71,15 +72,17 @@ final as (
         arrival_mode_code,
         disposition_code,
         {{ hour_of('arrived_local') }} as arrived_hour,
-        cast(case when stay_seconds >= 0 then stay_minutes end as int) as length_of_stay_minutes,
         cast(
-            case when triage_seconds >= 0 then triage_minutes end as int
+            case when stay_seconds_early <= 0 then stay_minutes end as int
+        ) as length_of_stay_minutes,
+        cast(
+            case when triage_seconds_early <= 0 then triage_minutes end as int
         ) as arrival_to_triage_minutes,
         cast(
-            case when physician_seconds >= 0 then physician_minutes end as int
+            case when physician_seconds_early <= 0 then physician_minutes end as int
         ) as triage_to_physician_minutes,
         cast(
-            case when boarding_seconds >= 0 then boarded_minutes end as int
+            case when boarding_seconds_early <= 0 then boarded_minutes end as int
         ) as decision_to_departure_minutes,
         is_admission,
         month_on

@@ -94,12 +94,12 @@ def _fill(connection: sqlite3.Connection, settings: Settings) -> HandedOver:
         hospital = store_file.stem
         found_reviews, found_answers = _submitted(settings, store_file)
         connection.executemany(
-            "insert into case_reviews values ($1 || ':' || $2, $1, $3, $4, $5, $6, $7)",
+            "insert into case_reviews values (?1 || ':' || ?2, ?1, ?3, ?4, ?5, ?6, ?7)",
             [(hospital, *row) for row in found_reviews],
         )
         connection.executemany(
-            "insert into review_answers values ($1 || ':' || $2 || ':' || $3 || ':' || $4, "
-            "$1 || ':' || $2, $3, $4, $5)",
+            "insert into review_answers values (?1 || ':' || ?2 || ':' || ?3 || ':' || ?4, "
+            "?1 || ':' || ?2, ?3, ?4, ?5)",
             [(hospital, *row) for row in found_answers],
         )
         reviews, answers = reviews + len(found_reviews), answers + len(found_answers)

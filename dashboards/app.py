@@ -10,7 +10,7 @@ import streamlit as st
 PAGES = (
     ("app_pages/ed_returns.py", "ED returns", "ed-returns"),
     ("app_pages/ed_flow.py", "ED flow", "ed-flow"),
-    ("app_pages/chart_audit.py", "Chart audit", "chart-audit"),
+    ("app_pages/chart_reviews.py", "Chart audit", "chart-audit"),
     ("app_pages/claims.py", "Claims", "claims"),
     ("app_pages/cohorts.py", "Cohorts", "cohorts"),
     ("app_pages/data_quality.py", "Data quality", "data-quality"),

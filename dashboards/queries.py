@@ -230,6 +230,11 @@ def ed_intervals(view: View) -> list[Row]:
     )
 
 
+def ed_census(view: View) -> list[Row]:
+    """Return how many patients were in a hospital's own ED, by month and hour of the day."""
+    return _rows(view.path, "select * from own.rpt_ed_census_monthly order by month_on, read_hour")
+
+
 def payers(view: View) -> list[Row]:
     """Return payers that have claims, the largest first; also one that is named nowhere else."""
     return _rows(

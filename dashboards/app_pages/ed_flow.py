@@ -14,6 +14,7 @@ MIXES = {
     "arrival_mode": "Arrival",
     "arrival_hour": "Hour of arrival",
     "disposition": "How visits end",
+    "attendance": "Visit of the same person",
 }
 INTERVALS = {
     "length_of_stay": "Length of stay",
@@ -38,6 +39,7 @@ def render() -> None:
     _months(dispositions, intervals)
     _by_disposition(dispositions, intervals)
     _mix(view)
+    _crowding(queries.ed_census(view))
 
 
 def _definitions() -> None:
@@ -50,6 +52,9 @@ def _definitions() -> None:
             "**Median** and **90th percentile**: the smallest number of whole minutes that half, "
             "or nine in ten, of the measured visits do not exceed. A visit whose times are not "
             "known or not in order is not measured.  \n"
+            "**Patients in the ED**: from arrival to departure, counted at each full hour of UTC; "
+            "visits whose departure is not known are left out.  \n"
+            "**Visit of the same person**: to this ED, within the 365 days up to this arrival.  \n"
             "**Left without being seen**, **against advice**, **admitted**: visits that ended so, "
             "per visit."
         )
@@ -137,6 +142,36 @@ def _mix(view: View) -> None:
                 tables.percent("Share", "share"),
             ],
             [row | {"share": row["visits_count"] / total} for row in rows],
+        )
+    )
+
+
+def _crowding(readings: list[Row]) -> None:
+    st.header("How full the ED is")
+    if not readings:
+        st.info("No departure is known: nobody can say who was there.")
+        return
+    month = _choose_month({row["month_on"] for row in readings}, "census")
+    rows = [
+        row
+        | {
+            "hour": f"{row['read_hour']:02}:00",
+            "mean": f"{row['patients_count'] / row['readings_count']:.1f}",
+            "is_suppressed": False,
+        }
+        for row in readings
+        if row["month_on"] == month
+    ]
+    st.html(
+        tables.table(
+            "Patients in the ED at each hour of the day",
+            [
+                tables.text("Hour", "hour"),
+                tables.text("Mean", "mean"),
+                tables.count("Most", "most_patients_count"),
+                tables.count("Readings", "readings_count"),
+            ],
+            rows,
         )
     )
 

@@ -31,6 +31,21 @@
     from {{ relation }}
 {%- endmacro %}
 
+{#- A select of every whole number of a closed range, as `number`, beside some columns.
+
+    relation has the columns first_number and last_number. -#}
+{% macro number_spine(relation, columns) %}
+    {{- return(adapter.dispatch("number_spine")(relation, columns)) -}}
+{% endmacro %}
+{% macro default__number_spine(relation, columns) -%}
+    select {{ columns | join(", ") }}, unnest(range(first_number, last_number + 1)) as number
+    from {{ relation }}
+{%- endmacro %}
+{% macro spark__number_spine(relation, columns) -%}
+    select {{ columns | join(", ") }}, explode(sequence(first_number, last_number)) as number
+    from {{ relation }}
+{%- endmacro %}
+
 {#- The first day of the half-year, January or July, of a date. -#}
 {% macro half_year_of(value) -%}
     {%- call lowered("half_year_of") -%}

@@ -37,3 +37,16 @@
     {{ whole_quotient(epoch_us(end_at) ~ " - " ~ epoch_us(start_at), 60000000) }}
     {%- endcall -%}
 {%- endmacro %}
+
+{#- Full hours since 1970-01-01 00:00 UTC that an instant has reached; one between two counts as the
+    later. And the instant of such an hour. -#}
+{% macro next_full_hour(instant) -%}
+    {{ whole_quotient(epoch_us(instant) ~ " + 3599999999", 3600000000) }}
+{%- endmacro %}
+{% macro instant_of_hour(hour_number) %}{{ return(adapter.dispatch("instant_of_hour")(hour_number)) }}{% endmacro %}
+{% macro default__instant_of_hour(hour_number) -%}
+    make_timestamp({{ hour_number }} * 3600000000)
+{%- endmacro %}
+{% macro spark__instant_of_hour(hour_number) -%}
+    timestamp_micros({{ hour_number }} * 3600000000)
+{%- endmacro %}

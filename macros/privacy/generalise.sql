@@ -80,6 +80,20 @@
     {%- endcall -%}
 {%- endmacro %}
 
+{#- Which visit of a person it is within a year, as the label of a group. -#}
+{% macro attendance_band(number, is_look_back_known) -%}
+    {%- call lowered("attendance_band") -%}
+    case
+        when {{ number }} is null then 'unlinked'
+        when not {{ is_look_back_known }} then 'look_back_short'
+        when {{ number }} = 1 then '01'
+        when {{ number }} <= 3 then '02_to_03'
+        when {{ number }} <= 9 then '04_to_09'
+        else '10_or_later'
+    end
+    {%- endcall -%}
+{%- endmacro %}
+
 {#- The hour of a clock reading, 0 to 23: the label of a group, too. -#}
 {% macro hour_of(reading) -%}
     {%- call lowered("hour_of") -%}

@@ -4,6 +4,7 @@
 -- published only from a build in which it succeeded.
 -- depends_on: {{ ref('rpt_ed_returns_monthly') }}
 -- depends_on: {{ ref('rpt_ed_returns_attrition') }}
+-- depends_on: {{ ref('rpt_ed_census_monthly') }}
 -- depends_on: {{ ref('rpt_ed_intervals_monthly') }}
 -- depends_on: {{ ref('rpt_ed_time_to_return') }}
 -- depends_on: {{ ref('rpt_ed_visit_mix_monthly') }}

@@ -62,6 +62,10 @@ LOWERINGS: dict[str, Lowering] = {
         {"clinical": "group_value"},
         "What a hospital's own visits are counted by; in its own file alone.",
     ),
+    "attendance_band": Lowering(
+        {"date": "group_value"},
+        "Which visit of a person to one hospital it is, in bands; in its own file alone.",
+    ),
     "hour_of": Lowering({"date": "group_value"}, "An hour of the day, on whatever day."),
     "tenths_of_minutes": Lowering(
         {"duration": "group_value"},
@@ -94,6 +98,14 @@ WRITES: dict[str, str] = {
         when $age >= 5 then '05-17'
         when $age >= 0 then '00-04'
         else 'unknown'
+    end""",
+    "attendance_band": """case
+        when $number is null then 'unlinked'
+        when not $is_look_back_known then 'look_back_short'
+        when $number = 1 then '01'
+        when $number <= 3 then '02_to_03'
+        when $number <= 9 then '04_to_09'
+        else '10_or_later'
     end""",
     "completed_minutes": "cast((epoch_us($end_at) - epoch_us($start_at)) // 60000000 as bigint)",
     "completed_seconds": "cast((epoch_us($end_at) - epoch_us($start_at)) // 1000000 as bigint)",

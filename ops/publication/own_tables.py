@@ -50,6 +50,11 @@ OWN_INTERVALS = """
     from warehouse.marts.rpt_ed_intervals_monthly
     where hospital_key = $hospital
 """
+OWN_CENSUS = """
+    select read_hour, readings_count, patients_count, most_patients_count, month_on
+    from warehouse.marts.rpt_ed_census_monthly
+    where hospital_key = $hospital
+"""
 OWN_TIME_TO_RETURN = """
     select
         period_on, day_number, at_risk_count, admitted_returns_count, other_returns_count,
@@ -77,6 +82,7 @@ OWN_TABLES = {
     "rpt_ed_returns_attrition": OWN_ATTRITION,
     "rpt_ed_visit_mix_monthly": OWN_VISIT_MIX,
     "rpt_ed_intervals_monthly": OWN_INTERVALS,
+    "rpt_ed_census_monthly": OWN_CENSUS,
     "rpt_ed_time_to_return": OWN_TIME_TO_RETURN,
     "rpt_ed_audits_quarterly": OWN_AUDITS,
     "rpt_ed_audit_themes": OWN_AUDIT_THEMES,

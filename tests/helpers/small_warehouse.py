@@ -321,6 +321,17 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
         where measure_code = 'ed_return_72h_admitted'
         """
     )
+    con.execute(
+        """
+        create table marts.rpt_ed_census_monthly as
+        select
+            hospital_key, cast(hour as int) as read_hour, 30 as readings_count,
+            all_visits_count // 8 + hour as patients_count,
+            all_visits_count // 100 + hour as most_patients_count, month_on
+        from marts.rpt_ed_returns_monthly, lateral (select unnest(range(24)) as hour)
+        where measure_code = 'ed_return_72h_admitted'
+        """
+    )
 
 
 def _audits(con: duckdb.DuckDBPyConnection) -> None:

@@ -15,7 +15,7 @@ from tests.helpers.dashboard import publish_small
 pytestmark = pytest.mark.integration
 
 OWN = "mill_valley"
-PAGE = PROJECT_ROOT / "dashboards" / "app_pages" / "chart_audit.py"
+PAGE = PROJECT_ROOT / "dashboards" / "app_pages" / "chart_reviews.py"
 COMMENT = "Mrs Smith of Elm Street"
 
 

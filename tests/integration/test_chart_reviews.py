@@ -17,8 +17,9 @@ from click.testing import CliRunner
 
 from chart_audit import hand_over as handing
 from chart_audit.erasure import remove_visits
+from chart_audit.files import store_path
 from chart_audit.hand_over import hand_over
-from chart_audit.store import opened_store, store_path
+from chart_audit.store import opened_store
 from extract import snapshot
 from extract.contract_files import load_contracts
 from extract.erasure import tombstones

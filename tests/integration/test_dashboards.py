@@ -26,7 +26,7 @@ from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
 pytestmark = pytest.mark.integration
 
 H2_2024 = dt.date(2024, 7, 1)
-PAGES = ["ed_returns", "ed_flow", "chart_audit", "claims", "cohorts", "data_quality"]
+PAGES = ["ed_returns", "ed_flow", "chart_reviews", "claims", "cohorts", "data_quality"]
 
 
 @pytest.fixture(scope="module")

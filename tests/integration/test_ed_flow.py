@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -52,6 +52,7 @@ def test_every_dimension_counts_every_visit(
     legs: list[dict[str, Any]], demo_settings: Settings
 ) -> None:
     expected: Counter[Key] = Counter()
+    attendances = bands(legs)
     for leg in legs:
         first = leg["registrations"][0]
         local = first["arrived_at"].astimezone(ZoneInfo(first["time_zone"]))
@@ -60,6 +61,7 @@ def test_every_dimension_counts_every_visit(
             ("acuity", first["acuity_code"]),
             ("arrival_mode", first["arrival_mode_code"]),
             ("arrival_hour", f"{local.hour:02}"),
+            ("attendance", attendances[leg["leg_key"]]),
         ):
             expected[leg["hospital_key"], leg["month_on"], dimension, value or "not_recorded"] += 1
     found = query(
@@ -69,6 +71,81 @@ def test_every_dimension_counts_every_visit(
     )
     assert {row[:4]: row[4] for row in found.iter_rows()} == dict(expected)
     assert len({key[3] for key in expected if key[2] == "arrival_hour"}) == 24
+    assert len({key[3] for key in expected if key[2] == "attendance"}) >= 5
+
+
+def test_the_census_is_that_of_a_count_at_every_hour(
+    legs: list[dict[str, Any]], demo_settings: Settings
+) -> None:
+    hour = timedelta(hours=1)
+    present: dict[str, Counter[datetime]] = defaultdict(Counter)
+    spans: dict[str, list[datetime]] = defaultdict(list)
+    zones = {}
+    for leg in legs:
+        begun, ended = leg["registrations"][0]["arrived_at"], leg["departed_at"]
+        if not leg["is_departure_known"] or ended <= begun:
+            continue
+        zones[leg["hospital_key"]] = ZoneInfo(leg["registrations"][0]["time_zone"])
+        mark, last = full_hour(begun), full_hour(ended)
+        spans[leg["hospital_key"]] += [mark, last]
+        while mark < last:
+            present[leg["hospital_key"]][mark] += 1
+            mark += hour
+    expected: dict[Key, list[int]] = {}
+    for hospital, ends in spans.items():
+        mark = min(ends)
+        while mark <= max(ends):
+            local = mark.astimezone(zones[hospital])
+            key = (hospital, local.date().replace(day=1), local.hour)
+            readings, patients, most = expected.get(key, [0, 0, 0])
+            count = present[hospital][mark]
+            expected[key] = [readings + 1, patients + count, max(most, count)]
+            mark += hour
+    found = query(
+        demo_settings.warehouse,
+        "select hospital_key, month_on, read_hour, readings_count, patients_count, "
+        "most_patients_count from marts.rpt_ed_census_monthly",
+    )
+    assert {row[:3]: list(row[3:]) for row in found.iter_rows()} == expected
+    assert max(most for _, _, most in expected.values()) > 2
+
+
+def full_hour(instant: datetime) -> datetime:
+    """The first full hour that is not before an instant."""
+    whole = instant.replace(minute=0, second=0, microsecond=0)
+    return whole if whole == instant else whole + timedelta(hours=1)
+
+
+def bands(legs: list[dict[str, Any]]) -> dict[str, str]:
+    """Which visit of its person within 365 days each one is, found by looking at all others."""
+    year = timedelta(days=365)
+    of_person: dict[Key, list[datetime]] = defaultdict(list)
+    begun: dict[str, datetime] = {}
+    for leg in legs:
+        arrived = leg["registrations"][0]["arrived_at"]
+        of_person[leg["hospital_key"], leg["person_key"]].append(arrived)
+        begun[leg["hospital_key"]] = min(arrived, begun.get(leg["hospital_key"], arrived))
+    found = {}
+    for leg in legs:
+        hospital, person = leg["hospital_key"], leg["person_key"]
+        arrived = leg["registrations"][0]["arrived_at"]
+        number = sum(arrived - year < other <= arrived for other in of_person[hospital, person])
+        if person is None:
+            found[leg["leg_key"]] = "unlinked"
+        elif arrived - begun[hospital] < year:
+            found[leg["leg_key"]] = "look_back_short"
+        else:
+            found[leg["leg_key"]] = next(
+                name
+                for most, name in (
+                    (1, "01"),
+                    (3, "02_to_03"),
+                    (9, "04_to_09"),
+                    (10**9, "10_or_later"),
+                )
+                if number <= most
+            )
+    return found
 
 
 def test_intervals_are_those_of_the_sorted_minutes(

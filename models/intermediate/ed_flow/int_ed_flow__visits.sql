@@ -5,6 +5,9 @@
 -- of the registration that the leg began with. Minutes are whole ones, and null where an end is not
 -- known or lies before its beginning: the seconds back to the beginning, a begun one whole, show an
 -- end that is early by less than a second.
+--
+-- The attendance is the person's within 365 days at this hospital: what others know of the person
+-- is not shown here. In the first 365 days of a hospital's data it would be too low.
 with registrations as (
     select * from {{ ref('fct_ed_visits') }}
 ),
@@ -31,6 +34,7 @@ joined as (
     select
         legs.leg_key,
         legs.hospital_key,
+        legs.person_key,
         registrations.acuity_code,
         registrations.arrival_mode_code,
         legs.disposition_code,
@@ -41,7 +45,8 @@ joined as (
         first_times.triaged_at,
         first_times.seen_at,
         first_times.disposition_at,
-        case when legs.is_departure_known then legs.departed_at end as departed_at
+        case when legs.is_departure_known then legs.departed_at end as departed_at,
+        {{ whole_quotient(epoch_us('legs.arrived_at'), 1000000) }} as arrived_second
     from legs
     -- A leg bears the key of the registration that it began with.
     inner join registrations on legs.leg_key = registrations.ed_visit_key
@@ -60,7 +65,18 @@ timed as (
         {{ elapsed_seconds('seen_at', 'triaged_at') }} as physician_seconds_early,
         {{ completed_minutes('triaged_at', 'seen_at') }} as physician_minutes,
         {{ elapsed_seconds('departed_at', 'disposition_at') }} as boarding_seconds_early,
-        {{ completed_minutes('disposition_at', 'departed_at') }} as boarded_minutes
+        {{ completed_minutes('disposition_at', 'departed_at') }} as boarded_minutes,
+        case
+            when person_key is not null
+                then count(*) over (
+                    partition by hospital_key, person_key
+                    order by arrived_second nulls last
+                    -- A visit exactly 365 days before is not within them.
+                    range between 31535999 preceding and current row
+                )
+        end as attendance_number,
+        arrived_second - min(arrived_second) over (partition by hospital_key) >= 31536000
+            as is_look_back_known
     from joined
 ),
 
@@ -71,6 +87,7 @@ final as (
         acuity_code,
         arrival_mode_code,
         disposition_code,
+        {{ attendance_band('attendance_number', 'is_look_back_known') }} as attendance_code,
         {{ hour_of('arrived_local') }} as arrived_hour,
         cast(
             case when stay_seconds_early <= 0 then stay_minutes end as int

@@ -1,5 +1,6 @@
 -- One row per hospital, month, dimension and value that occurs: the month's visits by disposition,
--- acuity, arrival mode and hour of arrival. Every dimension adds up to the month's visits.
+-- acuity, arrival mode, hour of arrival and the person's attendance. Every dimension adds up to the
+-- month's visits.
 with visits as (
     select * from {{ ref('int_ed_flow__visits') }}
 ),
@@ -14,6 +15,20 @@ acuities as (
 
 arrival_modes as (
     select * from {{ ref('arrival_mode') }}
+),
+
+attendances as (
+    {{ typed_rows(
+        {"value_code": "string", "value_name": "string"},
+        [
+            ["01", "First within 365 days"],
+            ["02_to_03", "Second or third"],
+            ["04_to_09", "Fourth to ninth"],
+            ["10_or_later", "Tenth or later"],
+            ["look_back_short", "In the first 365 days of the data"],
+            ["unlinked", "Person not known"],
+        ]
+    ) }}
 ),
 
 names as (
@@ -34,6 +49,12 @@ names as (
         code as value_code,
         name as value_name
     from arrival_modes
+    union all
+    select
+        'attendance' as dimension_code,
+        value_code,
+        value_name
+    from attendances
 ),
 
 mixed as (
@@ -55,6 +76,13 @@ mixed as (
         hospital_key,
         'arrival_mode' as dimension_code,
         {{ group_label('arrival_mode_code') }} as value_code,
+        month_on
+    from visits
+    union all
+    select
+        hospital_key,
+        'attendance' as dimension_code,
+        attendance_code as value_code,
         month_on
     from visits
     union all

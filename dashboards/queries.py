@@ -16,9 +16,9 @@ import duckdb
 import streamlit as st
 
 from governance.settings import Settings
+from ops.locked_files import CURRENT, open_locked
 
 NETWORK = "network"
-CURRENT = "current.duckdb"
 Row = dict[str, Any]
 
 
@@ -52,25 +52,6 @@ def find_views(settings: Settings) -> dict[str, View]:
 
 def _is(link: Path) -> bool:
     return link.is_file()
-
-
-def open_locked(path: str) -> duckdb.DuckDBPyConnection:
-    """Open one file so that nothing else can be read and nothing written, by any statement."""
-    # All of it in the configuration: set by statements afterwards, a second connection to a file
-    # that is still open somewhere (an evicted cache entry, say) fails on the lock of the first.
-    # Without external access DuckDB still allows the file it was opened with, and no other.
-    return duckdb.connect(
-        path,
-        read_only=True,
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "allow_persistent_secrets": "false",
-            "python_enable_replacements": "false",
-            "enable_external_access": "false",
-            "lock_configuration": "true",
-        },
-    )
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)

@@ -80,3 +80,7 @@ class ErasureError(ScutariError):
 
 class ChartAuditError(ScutariError):
     """A chart review cannot be saved as asked, or its store cannot be opened."""
+
+
+class ReportError(ScutariError):
+    """A hospital's report cannot be written as asked, or of what is published."""

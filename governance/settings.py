@@ -215,6 +215,11 @@ class Settings:
         return self.home / "handed_over" / "chart_audit.sqlite"
 
     @property
+    def reports(self) -> Path:
+        """Each hospital's quarterly report, with its own whole figures."""
+        return self.home / "reports"
+
+    @property
     def release(self) -> Path:
         """Research files."""
         return self.home / "release"

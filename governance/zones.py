@@ -78,6 +78,7 @@ def wanted_directories(settings: Settings, accounts: Accounts) -> list[Wanted]:
         _opened_to(settings.operational, names.builder, names.dashboards),
         # The pages alone write and read it.
         Wanted(settings.chart_audit, names.dashboards, 0o700),
+        Wanted(settings.reports, names.dashboards, 0o700),
         _opened_to(settings.chart_reviews.parent, names.dashboards, names.extractor),
         Wanted(settings.release, names.release, 0o700),
         # Who reads the lake must know which erasures it has to name.

@@ -33,6 +33,7 @@ from ops.build import record_path
 from ops.publication.publish import CURRENT
 from ops.release.files import hold
 from ops.release.gate import WORK
+from ops.reports.removal import remove_reports
 from ops.warehouse import held
 
 RECEIPTS = "erasures"
@@ -42,7 +43,8 @@ ELSEWHERE = (
     "copies that readers of the warehouse made: DuckDB files, exports, Spark warehouses",
     "the network's published figures of closed periods: they stay as they were shown, and count "
     "the person among eleven or more",
-    "worklists and figures that were downloaded, printed or sent from the pages",
+    "worklists, figures and hospital reports that were downloaded, printed or sent: reports in "
+    "reports/ are gone, write them again after the next publication",
     "a steward's decision (`scutari match`) about one of the registrations: its id in the source "
     "stays in vault/decisions.jsonl, encrypted, since the record of decisions is one chain",
     "what the release ledger holds of persons: keyed digests, to refuse linkable releases",
@@ -209,10 +211,14 @@ def _releases_part(settings: Settings) -> Steps:
 
 
 def _dashboards_part(settings: Settings) -> Steps:
-    """See that every store opens, name the visits in them, and remove those that go."""
+    """See that every store opens, name the visits in them, and remove those that go.
+
+    Hospital reports go, too: like operational files they count the person openly.
+    """
     named_visits(settings)
     yield None
     gone = yield named_visits(settings)
+    remove_reports(settings)
     yield remove_visits(settings, frozenset(gone))
 
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import streamlit as st
 
-from dashboards import charts, page, queries, tables
+from dashboards import page, queries, tables
 from dashboards.queries import Row
+from ops import charts
 
 
 def render() -> None:

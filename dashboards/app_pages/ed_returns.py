@@ -6,8 +6,9 @@ from html import escape
 
 import streamlit as st
 
-from dashboards import charts, page, queries, tables
+from dashboards import page, queries, tables
 from dashboards.queries import NETWORK, Row, View
+from ops import charts
 
 DENOMINATORS = {"all_visits": "ED visits", "index_visits": "index visits"}
 DENOMINATOR_TEXTS = {

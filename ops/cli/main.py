@@ -28,6 +28,7 @@ from ops.cli.broker import add_broker
 from ops.cli.erase import register as register_erasure
 from ops.cli.ledger import add_ledger
 from ops.cli.match import match
+from ops.cli.report import add_report
 from ops.cli.worklist import add_worklist
 from ops.cli.zones import add_zones, demo_option
 from ops.cli.zones import opened_settings as load_settings
@@ -275,6 +276,7 @@ add_ledger(main, _home_option)
 
 
 add_broker(vault, _home_option)
+add_report(main, _home_option)
 add_worklist(main, _home_option)
 add_zones(main, _home_option)
 

@@ -29,6 +29,7 @@ _ZONE_OF: dict[str, str | None] = {
     "ledger show": "release",
     "publish": "builder",
     "release": "release",
+    "report": "dashboards",
     "status": None,
     "vault approve": None,
     "vault lookup": "broker",

@@ -15,9 +15,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboards import queries
-from dashboards.queries import NETWORK, View, find_views, open_locked
+from dashboards.queries import NETWORK, View, find_views
 from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
+from ops.locked_files import open_locked
 from ops.publication.publish import publish
 from ops.serve import serve
 from tests.helpers.dashboard import publish_small

@@ -57,7 +57,8 @@ from ops.warehouse import current_snapshot
 settings = load_settings(home)
 print(current_snapshot(settings), last_head(settings))
 """
-# Chart reviews: of a visit of hers, of two visits of which the later is hers, of somebody else's.
+# Chart reviews: of a visit of hers, of two visits of which the later is hers, of somebody else's;
+# and a report, which counts her.
 REVIEWED = """
 from chart_audit.store import Case, Review, opened_store
 from governance.settings import load_settings
@@ -68,6 +69,9 @@ for key, later in ((VISIT, "b" * 20), ("c" * 20, VISIT), ("d" * 20, "e" * 20)):
         store.open_case(Case(key, later, "sample", "2024-01-01"), "anna")
         comment = "Elm Street " + key
         store.submit(Review(key, "first", "anna", answers=answers, comment=comment))
+report = home / "reports" / "H1" / "2024-Q1"
+report.mkdir(parents=True)
+(report / "H1_2024-Q1.pdf").write_text("one of one visit")
 """
 CASES = """
 from chart_audit.store import opened_store
@@ -236,7 +240,7 @@ def test_an_erasure_that_was_killed_is_finished_and_leaves_no_file_to_root(stage
     assert stage.scutari(A.extractor, "snapshot").code == 0
 
 
-def test_her_chart_reviews_go_and_a_restore_brings_none_back(stage: Stage) -> None:
+def test_reports_and_her_chart_reviews_go_and_a_restore_brings_none_back(stage: Stage) -> None:
     visit, path = visit_token_of(stage.home), stage.home / "chart_audit" / "H1.sqlite"
     planted = stage.python(A.dashboards, REVIEWED.replace("VISIT", repr(visit)))
     assert planted.code == 0, planted.err
@@ -246,6 +250,7 @@ def test_her_chart_reviews_go_and_a_restore_brings_none_back(stage: Stage) -> No
     assert visit.encode() in handed.read_bytes()
     done = confirmed(stage)
     assert (done.code, "2 chart reviews removed" in done.out) == (0, True), done.err
+    assert not list((stage.home / "reports").iterdir())
 
     def assert_one_is_left() -> None:
         assert stage.python(A.dashboards, CASES).out.split() == ["d" * 20]

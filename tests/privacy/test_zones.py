@@ -33,7 +33,7 @@ READS: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources", "handed_over"},
     A.builder: {"lake", "warehouse", "published", "operational"},
     A.release: {"lake", "release"},
-    A.dashboards: {"published", "operational", "chart_audit", "handed_over"},
+    A.dashboards: {"published", "operational", "chart_audit", "handed_over", "reports"},
     A.broker: {"lake", "vault"},
     **{name: set() for name in PEOPLE},
 }
@@ -41,7 +41,7 @@ WRITES: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources"},
     A.builder: {"warehouse", "published", "operational"},
     A.release: {"release"},
-    A.dashboards: {"chart_audit", "handed_over"},
+    A.dashboards: {"chart_audit", "handed_over", "reports"},
     A.broker: set(),
     **{name: set() for name in PEOPLE},
 }
@@ -107,6 +107,9 @@ def stage(home: Path) -> Iterator[Stage]:
         done = running.python(A.dashboards, REVIEW)
         assert done.code == 0, done.err
         done = running.scutari(A.dashboards, "chart-audit", "hand-over")
+        assert done.code == 0, done.err
+        quarter = ("report", "--quarter", "2024-Q4", "--hospital", "harbour")
+        done = running.scutari(A.dashboards, *quarter)
         assert done.code == 0, done.err
         yield running
 
@@ -242,6 +245,7 @@ def test_the_nightly_job_is_that_of_two_accounts(stage: Stage) -> None:
         ("chart_audit", None, A.builder),
         ("handed_over", 0o2755, None),
         ("handed_over", None, A.extractor),
+        ("reports", 0o750, None),
         ("audit", 0o777, None),
         ("broker/requests", 0o0777, None),
         ("broker/keys", 0o750, None),

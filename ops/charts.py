@@ -193,6 +193,8 @@ def _scale(field: str, domain: list[str], values: list[str]) -> Spec:
     }
 
 
+# More hospitals than this are drawn smaller, or they hide one another.
+CROWD = 30
 FUNNEL_KINDS = ["Within 95 % limits", "Outside 95 %", "Outside 99.8 %", "This hospital"]
 FUNNEL_SHAPES = ["circle", "square", "diamond", "triangle-up"]
 FUNNEL_COLOURS = [BLUE, ORANGE, VERMILLION, "#000000"]
@@ -269,10 +271,14 @@ def funnel(
         },
         {
             "data": _data(points),
-            "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
+            "mark": {"type": "point", "filled": True, "opacity": 1},
             "encoding": {
                 "x": x,
                 "y": y,
+                "size": {
+                    "condition": {"test": f"datum.kind === '{FUNNEL_KINDS[3]}'", "value": 190},
+                    "value": 110 if len(points) <= CROWD else 50,
+                },
                 "shape": _scale("kind", FUNNEL_KINDS[:last], FUNNEL_SHAPES[:last]),
                 "color": _scale("kind", FUNNEL_KINDS[:last], FUNNEL_COLOURS[:last]),
                 "tooltip": [

@@ -23,6 +23,7 @@ from adbc_driver_postgresql import dbapi
 
 from benchmarks import measure, postgres
 from benchmarks.ed_returns_pandas import count
+from chart_audit.hand_over import hand_over
 from demo.network import plant_network
 from extract.snapshot import take_snapshot
 from governance.settings import PROJECT_ROOT, load_settings
@@ -74,6 +75,7 @@ def main(home: Path, rows: int | None) -> list[str]:
     """Plant and snapshot a network if there is none, then count its returns in every way."""
     if not (home / "lake" / "current").exists():
         plant_network(home, visits=rows or VISITS)
+        hand_over(load_settings(home))
         take_snapshot(load_settings(home))
     lake = (home / "lake" / "current").resolve()
     bare = DUCKDB_QUERY.read_text(encoding="utf-8")

@@ -38,7 +38,8 @@ def questions() -> dict[str, Question]:
     """Return the questions by code, in the order of the form."""
     answers: dict[str, dict[str, str]] = {}
     for row in sorted(_rows("audit_codes"), key=lambda row: int(row["sort_number"])):
-        answers.setdefault(row["field_code"], {})[row["code"]] = row["code_name"]
+        if row["is_offered"] == "true":
+            answers.setdefault(row["field_code"], {})[row["code"]] = row["code_name"]
     return {
         row["field_code"]: Question(
             row["field_code"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from chart_audit.hand_over import hand_over
 from chart_audit.store import opened_store
 from governance.settings import Settings
 
@@ -25,6 +26,8 @@ def named_visits(settings: Settings) -> list[str]:
 def remove_visits(settings: Settings, gone: Collection[str]) -> int:
     """Take out every case of which index or return is gone; return how many reviews they had.
 
+    What was handed over to the extractor is handed over anew.
+
     Raises:
         ChartAuditError: a store cannot be opened or written.
     """
@@ -34,6 +37,9 @@ def remove_visits(settings: Settings, gone: Collection[str]) -> int:
             for case in store.cases():
                 if case.index_visit_key in gone or case.return_visit_key in gone:
                     reviews += store.remove_case(case.index_visit_key)
+    # Also where none is left: an earlier removal may have been cut off before this.
+    if settings.chart_reviews.exists():
+        hand_over(settings)
     return reviews
 
 

@@ -7,17 +7,15 @@ is not overwritten.
 
 from __future__ import annotations
 
-import os
-import re
 import sqlite3
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 from chart_audit.codes import ISSUE, THEME, questions
+from chart_audit.files import require_closed, store_path
 from chart_audit.rules import (
     DRAFT,
     STAGES,
@@ -29,10 +27,8 @@ from chart_audit.rules import (
 )
 from chart_audit.schema import GUARDS, TABLES, VERSION, WITHOUT_GUARDS
 from governance.errors import ChartAuditError
-from governance.files import is_shared, sync
 from governance.settings import Settings
 
-_HOSPITAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SEPARATOR = " "
 _WAIT_SECONDS = 10.0
 
@@ -96,7 +92,7 @@ def opened_store(settings: Settings, hospital: str) -> Iterator[Store]:
     try:
         # One account over all zones makes it at its first use; else the home directory is root's.
         settings.chart_audit.mkdir(mode=0o700, exist_ok=True)
-        _require_closed(path)
+        require_closed(path)
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
     except (OSError, sqlite3.Error):
         raise ChartAuditError(
@@ -107,33 +103,6 @@ def opened_store(settings: Settings, hospital: str) -> Iterator[Store]:
         yield Store(connection, hospital)
     finally:
         connection.close()
-
-
-def store_path(settings: Settings, hospital: str) -> Path:
-    """Return where a hospital's store is.
-
-    Raises:
-        ChartAuditError: the hospital's key can name no file.
-    """
-    if not _HOSPITAL.fullmatch(hospital):
-        raise ChartAuditError("A hospital is named by its code: letters, digits, _ and -.")
-    return settings.chart_audit / f"{hospital}.sqlite"
-
-
-def _require_closed(path: Path) -> None:
-    wanted = 0o640 if is_shared(path.parent) else 0o600
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, wanted)
-        os.fchmod(handle, wanted)
-        os.close(handle)
-        sync(path.parent)
-    except FileExistsError:
-        information = path.lstat()
-        if not stat.S_ISREG(information.st_mode) or information.st_mode & ~wanted & 0o777:
-            raise ChartAuditError(
-                f"{path} must be a file of mode {wanted:o}, closed to others: mend it with chmod "
-                "and see who could read it."
-            ) from None
 
 
 class Store:
@@ -233,11 +202,12 @@ class Store:
     def submitted_answers(self, index_visit_key: str) -> dict[str, Mapping[str, frozenset[str]]]:
         """Return the answers of a case's submitted reviews, by stage."""
         reviews = (self._read(index_visit_key, stage) for stage in STAGES)
-        return {
-            review.stage_code: review.answers
-            for review in reviews
-            if review is not None and review.state_code == SUBMITTED
-        }
+        return {r.stage_code: r.answers for r in reviews if r and r.state_code == SUBMITTED}
+
+    def at_one_state(self, *queries: str) -> list[list[tuple[Any, ...]]]:
+        """Return the rows of several queries, all of one state of the file."""
+        with self._transaction():
+            return [self._connection.execute(query).fetchall() for query in queries]
 
     def findings(self, quarter_on: str) -> Findings:
         """Count the findings of the cases of a quarter, by the first day of it."""

@@ -33,6 +33,11 @@ _SQLITE = """
 kind = "sqlite"
 path = "sources/{source}.sqlite"
 """
+_CHART_AUDIT = """
+[sources.chart_audit]
+kind = "sqlite"
+path = "handed_over/chart_audit.sqlite"
+"""
 _POSTGRES = """
 [sources.{source}]
 kind = "postgresql"
@@ -146,6 +151,7 @@ def _write_settings(home: Path, *, is_sqlite: bool, by_number: bool) -> None:
         return
     body = _SQLITE if is_sqlite else _POSTGRES
     parts = [body.format(source=source, name=source.upper()) for source in ("ehr", "billing")]
+    parts.append(_CHART_AUDIT)
     if by_number:
         parts.append(_BY_NUMBER)
     path.write_text(_HEAD + "".join(parts), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tables of operational databases whose primary keys are the codes of other columns."""
+"""Tables of operational databases whose keys other columns hold, as codes or as tokens."""
 
 from __future__ import annotations
 
@@ -22,21 +22,19 @@ def code_tables(tables: Iterable[TableContract]) -> set[tuple[str, str]]:
 def in_order(
     settings: Settings, sources: Mapping[str, SourceContract]
 ) -> list[tuple[str, SourceContract]]:
-    """Return the sources, those first whose tables hold codes of others.
+    """Return the sources, those first whose codes, or tokens of whose records, others hold.
 
     Raises:
         ContractError: two sources hold codes of each other's tables.
         SettingsError: a source that holds codes is not named.
     """
-    needs = {
-        name: {source for source, _ in code_tables(contract.tables.values())} - {name}
-        for name, contract in sources.items()
-    }
+    needs = {name: _needed(contract) - {name} for name, contract in sources.items()}
     missing = sorted(set().union(*needs.values()) - set(sources))
     if missing:
         raise SettingsError(
             f"{settings.home / SETTINGS_FILE} does not name the source {missing[0]}, "
-            "whose tables hold codes that columns of the other sources are held to: name it."
+            "whose tables hold codes or records that columns of the other sources are held to: "
+            "name it."
         )
     try:
         order = [*TopologicalSorter(needs).static_order()]
@@ -46,6 +44,13 @@ def in_order(
             "other's tables: none of them can be read first. Give one a code_pattern."
         ) from None
     return [(name, sources[name]) for name in order]
+
+
+def _needed(contract: SourceContract) -> set[str]:
+    columns = [column for table in contract.tables.values() for column in table.columns]
+    # A key domain begins with the name of its source.
+    owners = {(c.key_domain or "").partition(".")[0] for c in columns if c.is_token}
+    return owners | {source for source, _ in code_tables(contract.tables.values())}
 
 
 def table_codes(source: Source, table: TableContract) -> pa.Array:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from extract.contracts import CODE_SYSTEM_FILES, TableContract
+from extract.contracts import CODE_SYSTEM_FILES, MORE_CODE_SYSTEMS, TableContract
 from extract.reference import reference_table
 from governance.errors import ContractError
 
@@ -51,7 +51,7 @@ def code_sets_digest(table: TableContract, codes: CodeSets) -> str:
 def _codes(project_root: Path, system: str, reference: Callable[[str], pa.Table]) -> pa.Array:
     if system == "icd10cm":
         return reference(system)["code"].combine_chunks()
-    path = project_root / CODE_SYSTEM_FILES / f"{system}.csv"
+    path = project_root / MORE_CODE_SYSTEMS.get(system, CODE_SYSTEM_FILES) / f"{system}.csv"
     with path.open(encoding="utf-8", newline="") as file:
         codes = [row.get("code") for row in csv.DictReader(file)]
     if not codes or not all(codes):

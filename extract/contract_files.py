@@ -12,6 +12,7 @@ import yaml
 from extract.contracts import (
     CODE_SYSTEM_FILES,
     KEY_CLASSES,
+    MORE_CODE_SYSTEMS,
     PRIVACY_CLASSES,
     REFERENCE_CODE_SYSTEMS,
     SOURCE_FILES,
@@ -33,6 +34,7 @@ _META_KEYS = frozenset(
         "identity",
         "time_zone",
         "is_required",
+        "is_token",
     }
 )
 # Columns that a table names, and the types they may have.
@@ -59,6 +61,7 @@ def load_contracts(project_root: Path) -> dict[str, SourceContract]:
             "run from the project's directory."
         )
     code_systems = {path.stem for path in (project_root / CODE_SYSTEM_FILES).glob("*.csv")}
+    code_systems |= {*MORE_CODE_SYSTEMS}
     reader = _Reader(project_root, frozenset(code_systems) | REFERENCE_CODE_SYSTEMS)
     for path in files:
         reader.read_file(path)
@@ -222,6 +225,9 @@ class _Reader:
             self._fault(node, f"{role} {name} of table {label} is not one of its columns")
         elif not column.goes_to_lake:
             self._fault(node, f"{role} {name} of table {label} does not go to the lake")
+        elif role == "primary_key" and column.is_token:
+            # Two tokens of different epochs can be those of one record.
+            self._fault(node, f"{role} {name} of table {label} holds tokens of other records")
         elif types and column.data_type not in types:
             self._fault(node, f"{role} {name} of table {label} is no {' or '.join(types)}")
 
@@ -249,6 +255,7 @@ class _Reader:
                 self._fault(node, f"column {label} has the {kind} {value or '(none)'}: unknown")
                 break
         self._check_key(source, label, node, meta, data_type)
+        self._check_token(source, label, node, meta)
         self._check_code(label, node, meta, data_type)
         self._check_zone(label, node, meta, data_type)
         if len(self.faults) > before or privacy is None:
@@ -265,6 +272,7 @@ class _Reader:
             identity=meta.get("identity"),
             time_zone=meta.get("time_zone"),
             is_required=meta.get("is_required") == "true",
+            is_token=meta.get("is_token") == "true",
         )
 
     def _check_key(
@@ -289,6 +297,21 @@ class _Reader:
                 )
         elif data_type not in (source_type, "string"):
             self._fault(node, f"column {label} cannot turn {source_type} into {data_type}")
+
+    def _check_token(
+        self, source: SourceContract, label: str, node: yaml.Node, meta: dict[str, str | None]
+    ) -> None:
+        written = meta.get("is_token")
+        if written not in (None, "true", "false"):
+            self._fault(node, f"is_token of column {label} is neither true nor false")
+        if written != "true":
+            return
+        domain, source_type = meta.get("key_domain") or "", meta.get("source_type") or "string"
+        if meta.get("privacy") not in KEY_CLASSES or source_type != "string":
+            self._fault(node, f"column {label} holds tokens: it must be a key of type string")
+        if domain.partition(".")[0] == source.name:
+            # What it names must be read before it.
+            self._fault(node, f"column {label} holds tokens of its own source's key domain")
 
     def _check_code(
         self, label: str, node: yaml.Node, meta: dict[str, str | None], data_type: str

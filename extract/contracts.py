@@ -18,6 +18,8 @@ from governance.errors import ContractError
 
 SOURCE_FILES = "models/staging/*/*__sources.yml"
 CODE_SYSTEM_FILES = "seeds/code_systems"
+# Lists of codes that are kept with what they belong to.
+MORE_CODE_SYSTEMS = {"audit_codes": "seeds/chart_audit"}
 REFERENCE_CODE_SYSTEMS = frozenset({"icd10cm"})
 
 KEY_CLASSES = frozenset({"person_key", "record_key"})
@@ -60,7 +62,8 @@ def arrow_type(data_type: str) -> pa.DataType | None:
 class ColumnContract:
     """One declared column.
 
-    ``data_type`` is its type in the lake; ``source_type`` its type in the operational database.
+    ``data_type`` is its type in the lake; ``source_type`` its type in the operational database;
+    ``is_token``: the database itself holds tokens of ours of the key domain, not keys.
     """
 
     name: str
@@ -74,6 +77,7 @@ class ColumnContract:
     identity: str | None = None
     time_zone: str | None = None
     is_required: bool = False
+    is_token: bool = False
 
     @property
     def code_table(self) -> tuple[str, str] | None:
@@ -190,6 +194,7 @@ class TableContract:
                 c.identity,
                 c.time_zone,
                 c.is_required,
+                *(["is_token"] if c.is_token else []),
             ]
             for c in self.columns
         ]

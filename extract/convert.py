@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.contracts import ColumnContract, TableContract
-from extract.identity.tokens import Tokeniser
+from extract.identity.tokens import TOKEN_PATTERN, Tokeniser
 from extract.sources.base import EXACT, RawBatch, exact_number
 from extract.values import Faults, Mask, add_fault, read_values
 
@@ -29,6 +29,7 @@ from extract.values import Faults, Mask, add_fault, read_values
 RULES_VERSION = 4
 
 UNKNOWN_CODE = "unknown_code"
+NOT_A_TOKEN = "not_a_token"
 NULL_KEY = "null_key"
 
 QUARANTINE_SCHEMA = pa.schema(
@@ -130,6 +131,8 @@ class Converter:
             explained = [*faults.values()]
             absent = array.is_null().to_numpy(zero_copy_only=False)
             add_fault(faults, NULL_KEY, absent & ~np.any([absent & False, *explained], axis=0))
+        if column.is_token:
+            return _tokens_only(array, faults)
         if column.is_key:
             return array
         if column.data_type == "string" and not pa.types.is_string(array.type):
@@ -159,7 +162,7 @@ class Converter:
         arrays = []
         for column in self._table.lake_columns:
             array = _filtered(values[column.name], kept)
-            if column.is_key:
+            if column.is_key and not column.is_token:
                 array = self._tokeniser.tokenise(array, column.key_domain or "")
             arrays.append(array)
         return pa.RecordBatch.from_arrays(arrays, schema=self._table.lake_schema)
@@ -251,6 +254,16 @@ class Converter:
                 for text in unfit:
                     total = EXACT.add(total, exact_number(text.as_py() or "") or Decimal(0))
                 tally.sums[name] = total
+
+
+def _tokens_only(array: pa.Array, faults: Faults) -> pa.Array:
+    """Return a column that holds tokens already; whatever else stands in it is a fault."""
+    is_token = pc.fill_null(pc.match_substring_regex(array, TOKEN_PATTERN), True)
+    bad = pc.invert(is_token)
+    if pc.any(bad).as_py():
+        add_fault(faults, NOT_A_TOKEN, bad.to_numpy(zero_copy_only=False))
+        return pc.if_else(bad, pa.scalar(None, array.type), array)
+    return array
 
 
 def _filtered(array: pa.Array, kept: pa.Array | None) -> pa.Array:

@@ -31,6 +31,7 @@ from extract.erasure.tombstones import Tombstones, read_tombstones
 from extract.expiry.policy import limits
 from extract.expiry.source import Dropping, dropping
 from extract.identity.epochs import TokenKeys, end_rotation
+from extract.identity.held_tokens import HeldTokens, holds_tokens, token_maps
 from extract.identity.key_provider import load_provider
 from extract.identity.keyring import Keyring
 from extract.identity.matching.decisions import read_decisions, standing
@@ -169,7 +170,8 @@ class _Run:
 
     def take(self) -> SnapshotReport:
         for name, contract in in_order(self.settings, self.operational):
-            with open_source(self.settings.sources[name]) as source:
+            with open_source(self.settings.sources[name]) as opened:
+                source = self._with_tokens_of_now(opened, contract)
                 self.taken_at = min(self.taken_at, source.taken_at)
                 check_tables(source, contract)
                 self._read_code_tables(source, contract)
@@ -187,6 +189,12 @@ class _Run:
         end_rotation(self.settings)
         tables = {name: self.tables[name] for name in self.operational}
         return report_of(self.snapshot_id, tables, people, tuple(self.checks), linked=self.linked)
+
+    def _with_tokens_of_now(self, source: Source, contract: SourceContract) -> Source:
+        if not holds_tokens(contract):
+            return source
+        maps = token_maps(self.settings, self.retokeniser, self.previous_version)
+        return HeldTokens(source, maps)
 
     def _dropping(self) -> Dropping:
         ordered = in_order(self.settings, self.operational)

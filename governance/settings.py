@@ -210,6 +210,11 @@ class Settings:
         return self.home / "chart_audit"
 
     @property
+    def chart_reviews(self) -> Path:
+        """The submitted chart reviews of all hospitals, as the extractor reads them."""
+        return self.home / "handed_over" / "chart_audit.sqlite"
+
+    @property
     def reports(self) -> Path:
         """Each hospital's quarterly report, with its own whole figures."""
         return self.home / "reports"

@@ -79,6 +79,7 @@ def wanted_directories(settings: Settings, accounts: Accounts) -> list[Wanted]:
         # The pages alone write and read it.
         Wanted(settings.chart_audit, names.dashboards, 0o700),
         Wanted(settings.reports, names.dashboards, 0o700),
+        _opened_to(settings.chart_reviews.parent, names.dashboards, names.extractor),
         Wanted(settings.release, names.release, 0o700),
         # Who reads the lake must know which erasures it has to name.
         Wanted(settings.tombstones, names.extractor, 0o2750, names.lake_readers, readers),

@@ -26,8 +26,23 @@ _DISAGREE_EVERY = 9
 def plant_reviews(settings: Settings) -> int:
     """Review every hospital's cases anew, but for those of its newest quarter.
 
+    The next snapshot brings what they found into the marts.
+
     Returns:
         How many cases were reviewed.
+
+    Raises:
+        ChartAuditError: the installation is a real one.
+    """
+    forget_reviews(settings)
+    return sum(
+        _review_hospital(settings, directory.name)
+        for directory in sorted(settings.operational.iterdir())
+    )
+
+
+def forget_reviews(settings: Settings) -> None:
+    """Remove the reviews that an earlier demo made up.
 
     Raises:
         ChartAuditError: the installation is a real one.
@@ -36,10 +51,6 @@ def plant_reviews(settings: Settings) -> int:
         raise ChartAuditError("Nothing was made up: reviews of a real installation are people's.")
     for path in settings.chart_audit.glob("*.sqlite*"):
         path.unlink()
-    return sum(
-        _review_hospital(settings, directory.name)
-        for directory in sorted(settings.operational.iterdir())
-    )
 
 
 def _review_hospital(settings: Settings, hospital: str) -> int:

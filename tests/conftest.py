@@ -16,6 +16,7 @@ from extract.reference import reference_table
 from governance.settings import Settings, load_settings
 from tests.helpers import pipeline
 from tests.helpers.dbt import parse_project
+from tests.helpers.reviews import review_at_random
 
 # Enough that every wart of the network occurs and cells above and below 11 stand side by side.
 DEMO_VISITS = 6000
@@ -53,7 +54,9 @@ def _make_demo(home: Path) -> None:
     from demo.network import plant_network  # noqa: PLC0415
 
     plant_network(home, visits=DEMO_VISITS, progress=lambda _: None)
-    pipeline.run_pipeline(load_settings(home))
+    settings = load_settings(home)
+    review_at_random(settings)
+    pipeline.run_pipeline(settings)
 
 
 @pytest.fixture(scope="session")

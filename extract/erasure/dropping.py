@@ -128,6 +128,11 @@ class Keys:
             self._sets[domain, kind] = pa.array(list(known), kind)
         return is_in(values.cast(kind), self._sets[domain, kind])
 
+    def of(self, domain: str) -> Iterator[pa.Array]:
+        """Yield the keys of a domain, those of one kind at a time."""
+        for kind, known in self._keys.get(domain, {}).items():
+            yield pa.array(list(known), kind)
+
     def arrays(self) -> Iterator[tuple[str, pa.Array]]:
         """Yield each domain with its keys of one kind."""
         for domain, kinds in self._keys.items():

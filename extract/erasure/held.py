@@ -252,8 +252,11 @@ def quarantined_rows(
 
 
 def token_of(tokeniser: Tokeniser, column: ColumnContract, raw: str | None) -> str | None:
-    """Return the token of a key written as text; a key without token as it is, a misfit as None."""
-    if raw is None or not column.is_key:
+    """Return the token of a key written as text; a misfit as None.
+
+    What has no token, or is one already, stays as it is.
+    """
+    if raw is None or not column.is_key or column.is_token:
         return raw
     value = typed_key(column, raw)
     return None if value is None else tokeniser.tokenise_one(value, column.key_domain or "")

@@ -18,7 +18,7 @@ from extract.erasure.belonging import Belonging, Place, parents
 from extract.erasure.dropping import Columns, Keys, keys_of
 from extract.erasure.keysets import united
 from extract.erasure.rewrite import Kind
-from extract.erasure.tombstones import Tombstones
+from extract.erasure.tombstones import Tombstones, is_in
 from extract.identity.tokens import Tokeniser
 from extract.sources.base import Source
 from extract.values import Mask
@@ -80,9 +80,21 @@ class SourceErasure:
     def is_gone(self, domain: str, values: pa.Array) -> Mask:
         """Return which of a database's keys are erased."""
         found = self._tombstones.names_source(domain, values) | self._raw.has(domain, values)
+        if pa.types.is_string(values.type):
+            # Of a column that holds tokens; no record id is equal to another record's token.
+            found = found | self._is_token_gone(domain, values)
         if domain in self._parents:
             orphaned = self._is_marked(domain, values) & ~self._present.has(domain, values)
             found = found | orphaned
+        return found
+
+    def _is_token_gone(self, domain: str, values: pa.Array) -> Mask:
+        """Return which tokens are those of erased records: as the database has it, where it can."""
+        found = self._tombstones.names_token(domain, values)
+        for keys in self._present.of(domain):
+            found = found & ~is_in(values, self._tokeniser.tokenise(keys, domain))
+        for keys in self._raw.of(domain):
+            found = found | is_in(values, self._tokeniser.tokenise(keys, domain))
         return found
 
     def _is_marked(self, domain: str, values: pa.Array) -> Mask:

@@ -20,7 +20,7 @@ from extract.erasure.dropping import (
 from extract.erasure.keysets import united
 from extract.erasure.rewrite import Kind
 from extract.erasure.source import SourceErasure
-from extract.erasure.tombstones import Tombstones
+from extract.erasure.tombstones import Tombstones, is_in
 from extract.expiry.policy import Rules, clock, concerned, rules_of
 from extract.identity.epochs import TokenKey, every_token_key
 from extract.identity.tokens import Tokeniser
@@ -77,7 +77,12 @@ class SourceExpiry:
 
     def is_gone(self, domain: str, values: pa.Array) -> Mask:
         """Return which of a database's keys are those of expired rows."""
-        return self._keys.has(domain, values)
+        found = self._keys.has(domain, values)
+        if pa.types.is_string(values.type):
+            # Of a column that holds tokens; no record id is equal to another record's token.
+            for keys in self._keys.of(domain):
+                found = found | is_in(values, self._tokeniser.tokenise(keys, domain))
+        return found
 
     def owned(self, belonging: Belonging, columns: Columns) -> Mask:
         """Return which rows of a database have expired."""

@@ -49,7 +49,9 @@ class Retokeniser(Tokeniser):
         self._lock = threading.Lock()
         spill.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._spill = spill
-        self._pairs = ParquetFile(spill / "token_pairs.parquet", _SCHEMA)
+        self._parts: list[Path] = []
+        self._is_version_noted = False
+        self._pairs = self._next_part()
 
     def tokenise(self, values: pa.Array, domain: str) -> pa.Array:
         """Return the new tokens."""
@@ -69,6 +71,20 @@ class Retokeniser(Tokeniser):
         place = batch.schema.get_field_index("registration_key")
         return batch.set_column(place, batch.schema.field(place), tokens)
 
+    def pairs_so_far(self, version: Version | None) -> list[Path]:
+        """Return the files of all pairs that are known by now, some of them twice.
+
+        Args:
+            version: the last version of the vault, which knows records that the source forgot.
+        """
+        if version is not None and not self._is_version_noted:
+            self._note_version(version)
+            self._is_version_noted = True
+        with self._lock:
+            self._pairs.close()
+            self._pairs = self._next_part()
+            return self._parts[:-1]
+
     def write(self, path: Path, version: Version | None, last: Path | None) -> str:
         """Write the map, each pair once.
 
@@ -80,26 +96,31 @@ class Retokeniser(Tokeniser):
         Returns:
             How many old tokens have a new one, and how many of the last snapshot's have none.
         """
-        if version is not None:
-            self._note_version(version)
-        self._pairs.close()
+        parts = self.pairs_so_far(version)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with self._connection() as connection:
             rows = connection.sql(
                 "select distinct key_domain, old_token, new_token from "
-                f"read_parquet({_quoted(self._pairs.path)}) order by old_token, key_domain"
+                f"read_parquet([{', '.join(map(_quoted, parts))}]) "
+                "order by old_token, key_domain"
             ).to_arrow_reader()
             file = ParquetFile(path, _SCHEMA)
             for batch in rows:
                 file.write(batch.cast(_SCHEMA))
             file.close()
-        self._pairs.path.unlink()
+        for part in parts:
+            part.unlink()
         gone = self._missing(path, last) if last is not None else 0
         return (
             f"tokens: epoch {self._now.name}, {file.rows:,} old tokens have a new one; {gone:,} of "
             "the last snapshot have none, their records are gone from the source"
         )
+
+    def _next_part(self) -> ParquetFile:
+        path = self._spill / f"token_pairs_{len(self._parts)}.parquet"
+        self._parts.append(path)
+        return ParquetFile(path, _SCHEMA)
 
     def _note_version(self, version: Version) -> None:
         for table in self._tables:

@@ -164,6 +164,7 @@ EVENTS: Mapping[str, Event] = {
             "tests": COUNT,
         }
     ),
+    "hand_over": Event({"hospitals": COUNT, "rows": ROWS}),
     "publish": Event(
         {
             "snapshot_id": SNAPSHOT_ID,

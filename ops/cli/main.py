@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn
 
 import click
 
+from chart_audit.hand_over import SOURCE, hand_over
 from governance.errors import ScutariError, SettingsError
 from governance.settings import SETTINGS_FILE, Settings, default_home
 from governance.settings import load_settings as read_settings
@@ -31,7 +32,7 @@ from ops.cli.report import add_report
 from ops.cli.worklist import add_worklist
 from ops.cli.zones import add_zones, demo_option
 from ops.cli.zones import opened_settings as load_settings
-from ops.demo_reviews import plant_reviews
+from ops.demo_reviews import forget_reviews, plant_reviews
 from ops.publication.history import forget_publications
 from ops.serve import DEFAULT_PORT, serve
 
@@ -141,10 +142,15 @@ def demo(
         outcome.append(str(planted))
     settings = read_settings(directory)
     forget_publications(settings)
+    # Their cases are those of another network, where the seed is another.
+    forget_reviews(settings)
     _nightly(settings, first=2, of=5)
     with _stage("5/5 Research files") as outcome:
         outcome.append(_release_of_demo(settings))
-    _say(f"{plant_reviews(settings)} ED returns reviewed by made-up reviewers")
+    _say(
+        f"{plant_reviews(settings)} ED returns reviewed by made-up reviewers; the next "
+        "`scutari run` brings them into the marts"
+    )
     click.echo(f"All data are in {directory}.")
     if serve_pages:
         _serve(settings, port)
@@ -360,6 +366,9 @@ main.add_command(match)
 
 def _nightly(settings: Settings, *, first: int, of: int) -> None:
     with _stage(f"{first}/{of} Snapshot of the operational databases") as outcome:
+        if SOURCE in settings.sources:
+            # With accounts it is the dashboards' own step, and `run` is not there.
+            _say(f"chart audit: {hand_over(settings)}")
         outcome.append(_snapshot(settings, full=False))
     with _stage(f"{first + 1}/{of} dbt build: models and tests") as outcome:
         outcome.append(_build(settings))

@@ -1,4 +1,4 @@
-"""``scutari worklist export``: cases handed on to the broker."""
+"""``scutari worklist export`` and ``chart-audit hand-over``: cases and reviews handed on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from chart_audit.hand_over import hand_over
 from ops.cli.zones import opened_settings
 from ops.publication.worklist import export_worklist
 
 
 def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
-    """Add the group ``worklist``."""
+    """Add the groups ``worklist`` and ``chart-audit``."""
 
     @main.group()
     def worklist() -> None:
@@ -33,3 +34,14 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
         """Write the tokens of a quarter's cases, one a line."""
         count = export_worklist(opened_settings(home), hospital, quarter, out)
         click.echo(f"{count} tokens in {out}: ask with `scutari vault request --worklist {out}`")
+
+    @main.group(name="chart-audit")
+    def chart_audit() -> None:
+        """Hand on what reviewers have submitted."""
+
+    @chart_audit.command(name="hand-over")
+    @home_option
+    def hand_reviews_over(home: Path | None) -> None:
+        """Hand the submitted reviews of all hospitals over to the extractor."""
+        settings = opened_settings(home)
+        click.echo(f"handed over: {hand_over(settings)} in {settings.chart_reviews}")

@@ -22,6 +22,7 @@ _ZONE_OF: dict[str, str | None] = {
     "audit show": None,
     "audit verify": None,
     "build": "builder",
+    "chart-audit hand-over": "dashboards",
     "dashboard": "dashboards",
     "erase": ADMINISTRATOR,
     "ledger close": "release",

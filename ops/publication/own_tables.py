@@ -62,6 +62,19 @@ OWN_TIME_TO_RETURN = """
     from warehouse.marts.rpt_ed_time_to_return
     where hospital_key = $hospital
 """
+OWN_AUDITS = """
+    select
+        quarter_on, reviewed_count, issue_count, reviewed_twice_count, unknown_cases_count
+    from warehouse.marts.rpt_ed_audits_quarterly
+    where hospital_key = $hospital
+"""
+OWN_AUDIT_THEMES = """
+    select
+        quarter_on, theme_group_code, theme_code, theme_name, sort_number,
+        reviewed_count, issue_count, theme_count
+    from warehouse.marts.rpt_ed_audit_themes
+    where hospital_key = $hospital
+"""
 # The allow-list of what a hospital's own file holds of itself, whole.
 OWN_TABLES = {
     "rpt_ed_returns_monthly": OWN_MONTHLY,
@@ -71,5 +84,7 @@ OWN_TABLES = {
     "rpt_ed_intervals_monthly": OWN_INTERVALS,
     "rpt_ed_census_monthly": OWN_CENSUS,
     "rpt_ed_time_to_return": OWN_TIME_TO_RETURN,
+    "rpt_ed_audits_quarterly": OWN_AUDITS,
+    "rpt_ed_audit_themes": OWN_AUDIT_THEMES,
     WORKLIST: OWN_WORKLIST,
 }

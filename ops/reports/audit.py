@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chart_audit.files import store_path
 from chart_audit.rules import STAGES, SUBMITTED
-from chart_audit.store import Findings, opened_store, store_path
+from chart_audit.store import Findings, opened_store
 from governance.settings import Settings
 from ops.publication.worklist import WORKLIST
 from ops.reports.published import File

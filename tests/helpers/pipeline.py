@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from chart_audit.hand_over import SOURCE, hand_over
 from governance.settings import Settings
 from tests.helpers.dbt import run_dbt
 
@@ -19,6 +20,8 @@ def run_pipeline(settings: Settings) -> None:
     from ops.build import run_build  # noqa: PLC0415
     from ops.publication.publish import publish  # noqa: PLC0415
 
+    if SOURCE in settings.sources:
+        hand_over(settings)
     take_snapshot(settings)
     run_build(settings)
     publish(settings)
@@ -31,6 +34,8 @@ def run_models(settings: Settings, *models: str) -> None:
     """
     from extract.snapshot import take_snapshot  # noqa: PLC0415
 
+    if SOURCE in settings.sources:
+        hand_over(settings)
     take_snapshot(settings)
     only = ("--exclude-resource-type", "test", "unit_test", "--select", *(f"+{m}" for m in models))
     run = run_dbt(settings.home, settings.home / "target", "build", *only)

@@ -149,6 +149,7 @@ def build_small_warehouse(
         _dimensions(con, is_synthetic=is_synthetic)
         _ed_returns(con, list(cells) if cells is not None else ed_return_cells())
         _time_to_return(con)
+        _audits(con)
         _claims(con)
         _cohorts(con)
         _quality(con)
@@ -330,6 +331,34 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
         from marts.rpt_ed_returns_monthly, lateral (select unnest(range(24)) as hour)
         where measure_code = 'ed_return_72h_admitted'
         """
+    )
+
+
+def _audits(con: duckdb.DuckDBPyConnection) -> None:
+    """Of each hospital four reviewed cases of one quarter, one with an issue of two causes."""
+    quarter = dt.date(2024, 10, 1)
+    _insert(
+        con,
+        "marts.rpt_ed_audits_quarterly",
+        "hospital_key varchar, reviewed_count bigint, issue_count bigint, "
+        "reviewed_twice_count bigint, unknown_cases_count bigint, quarter_on date",
+        [(hospital, 4, 1, 2, 0, quarter) for hospital, *_ in HOSPITALS],
+    )
+    _insert(
+        con,
+        "marts.rpt_ed_audit_themes",
+        "hospital_key varchar, theme_code varchar, theme_group_code varchar, theme_name varchar, "
+        "sort_number integer, reviewed_count bigint, issue_count bigint, theme_count bigint, "
+        "quarter_on date",
+        [
+            (hospital, *theme, 4, 1, count, quarter)
+            for hospital, *_ in HOSPITALS
+            for *theme, count in (
+                ("elder_care", "patient", "Care of older patients", 2, 1),
+                ("handover", "team", "Handover and communication", 6, 1),
+                ("crowding", "system", "Crowding and processes of the ED", 10, 0),
+            )
+        ],
     )
 
 

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from adbc_driver_postgresql import dbapi
 
+from chart_audit.hand_over import hand_over
 from demo.network import plant_network
 from demo.schema import TABLES
 from extract.snapshot import take_snapshot
@@ -123,6 +124,8 @@ def test_both_databases_make_the_same_lake(
     monkeypatch.setenv("SCUTARI_EHR_DSN", dsn)
     monkeypatch.setenv("SCUTARI_BILLING_DSN", dsn)
     pg, lite = homes
+    for home in homes:
+        hand_over(load_settings(home))
     reports = [take_snapshot(load_settings(lite))]
     (pg / "vault").mkdir(mode=0o700)
     shutil.copy2(lite / "vault" / "token.key", pg / "vault" / "token.key")
@@ -153,6 +156,7 @@ def test_a_second_night_links_what_has_not_changed(
     monkeypatch.setenv("SCUTARI_EHR_DSN", dsn)
     monkeypatch.setenv("SCUTARI_BILLING_DSN", dsn)
     settings = load_settings(homes[0])
+    hand_over(settings)
     take_snapshot(settings)
     report = take_snapshot(settings)
     assert report.linked_partitions == report.partitions > 100

@@ -14,6 +14,7 @@ import pytest
 
 from governance.settings import load_settings
 from tests.helpers.dbt import DbtRun, run_dbt
+from tests.helpers.reviews import review_at_random
 
 IS_ASKED_FOR = os.environ.get("SCUTARI_SPARK_TESTS") == "1"
 IS_INSTALLED = importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
@@ -34,11 +35,14 @@ SCHEMAS = ("intermediate", "core", "marts", "quality", "research", "published")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from chart_audit.hand_over import hand_over  # noqa: PLC0415
     from demo.network import plant_network  # noqa: PLC0415
     from extract.snapshot import take_snapshot  # noqa: PLC0415
 
     directory = tmp_path_factory.mktemp("spark-home")
     plant_network(directory, visits=VISITS, progress=lambda _: None)
+    review_at_random(load_settings(directory))
+    hand_over(load_settings(directory))
     take_snapshot(load_settings(directory), progress=lambda _: None)
     return directory
 

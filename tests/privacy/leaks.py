@@ -10,6 +10,7 @@ from dataclasses import dataclass
 PATIENTS = '"memory"."core"."dim_patients"'
 VISITS = '"memory"."core"."fct_ed_visits"'
 DIAGNOSES = '"memory"."core"."dim_diagnoses"'
+REVIEWS = '"memory"."staging"."stg_chart_audit__case_reviews"'
 DATES = '"memory"."core"."dim_dates"'
 YEARS = (
     "scutari_lowered('completed_years', cast(extract(year from current_date) "
@@ -243,6 +244,24 @@ LEAKS = [
         f"select person_key as n from {PATIENTS}",
         "published.person.n holds person_key by value",
         "published.person.n <- core.dim_patients.person_key (value)",
+    ),
+    Leak(
+        "reviewed_visit",
+        f"select max(index_visit_key) as n from {REVIEWS}",
+        "published.reviewed_visit.n holds record_key by value",
+        "<- chart_audit.case_reviews.index_visit_key (value)",
+    ),
+    Leak(
+        "reviewed_quarter",
+        f"select quarter_on, count(*) as n from {REVIEWS} group by quarter_on",
+        "published.reviewed_quarter.quarter_on holds date by value",
+        "<- chart_audit.case_reviews.quarter_on (value)",
+    ),
+    Leak(
+        "found",
+        'select max(severity_code) as n from "memory"."core"."fct_chart_reviews"',
+        "published.found.n holds clinical by value",
+        "<- chart_audit.review_answers.code (value)",
     ),
     Leak(
         "instant",

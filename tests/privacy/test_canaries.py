@@ -22,7 +22,8 @@ import pytest
 
 from demo.network import plant_network
 from extract.contract_files import load_contracts
-from governance.settings import PROJECT_ROOT
+from governance.settings import PROJECT_ROOT, load_settings
+from tests.helpers.reviews import review_at_random
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +35,7 @@ MANY = 1200
 # all of a hospital out, which stops the build.
 ORGANISATIONS = {"hospitals", "feeds", "payers", "providers"}
 FIT_FOR_ORGANISATIONS = {"identifier"}
-ZONES_THAT_MAY = ("vault", "restricted", "sources", "demo")
+ZONES_THAT_MAY = ("vault", "restricted", "sources", "demo", "chart_audit")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def _plant(database: Path, source: str) -> list[str]:
 def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     home = tmp_path_factory.mktemp("canaries") / "home"
     plant_network(home, visits=10_000)
+    # A reviewer's name and a comment are for the store alone.
+    review_at_random(load_settings(home))
     planted = [
         name
         for source in ("ehr", "billing")
@@ -129,7 +132,7 @@ def test_enough_was_planted(night: Night) -> None:
 
 def test_the_vault_and_the_quarantine_have_them(night: Night) -> None:
     """The search itself works: what it looks for is there where it may be."""
-    for zone in ("sources", "restricted"):
+    for zone in ("sources", "restricted", "chart_audit"):
         files = [path for path in (night.home / zone).rglob("*") if path.is_file()]
         assert any(_says(text) for path in files for text in _texts(path)), zone
 

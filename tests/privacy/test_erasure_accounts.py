@@ -40,9 +40,15 @@ OWNERS = {
     "operational": A.builder,
     "release": A.release,
     "chart_audit": A.dashboards,
+    "handed_over": A.dashboards,
 }
 # Whoever else may read a zone, to whom every file in it must be open, and nobody else.
-GROUPS = {"lake": A.lake_readers, "tombstones": A.lake_readers, "vault": A.broker}
+GROUPS = {
+    "lake": A.lake_readers,
+    "tombstones": A.lake_readers,
+    "vault": A.broker,
+    "handed_over": A.extractor,
+}
 CLOSED = ("restricted", "release", "warehouse", "chart_audit")
 AS_READER = """
 from extract.erasure.state import last_head
@@ -56,10 +62,13 @@ print(current_snapshot(settings), last_head(settings))
 REVIEWED = """
 from chart_audit.store import Case, Review, opened_store
 from governance.settings import load_settings
+answers = {name: frozenset([code]) for name, code in (
+    ("quality_issue", "no"), ("diagnosis_concordance", "same"))}
 for key, later in ((VISIT, "b" * 20), ("c" * 20, VISIT), ("d" * 20, "e" * 20)):
     with opened_store(load_settings(home), "H1") as store:
         store.open_case(Case(key, later, "sample", "2024-01-01"), "anna")
-        store.save_draft(Review(key, "first", "anna", comment="Elm Street " + key))
+        comment = "Elm Street " + key
+        store.submit(Review(key, "first", "anna", answers=answers, comment=comment))
 report = home / "reports" / "H1" / "2024-Q1"
 report.mkdir(parents=True)
 (report / "H1_2024-Q1.pdf").write_text("one of one visit")
@@ -236,6 +245,9 @@ def test_reports_and_her_chart_reviews_go_and_a_restore_brings_none_back(stage: 
     planted = stage.python(A.dashboards, REVIEWED.replace("VISIT", repr(visit)))
     assert planted.code == 0, planted.err
     shutil.copy2(path, stage.home.parent / "backup")
+    handed = stage.home / "handed_over" / "chart_audit.sqlite"
+    assert stage.scutari(A.dashboards, "chart-audit", "hand-over").code == 0
+    assert visit.encode() in handed.read_bytes()
     done = confirmed(stage)
     assert (done.code, "2 chart reviews removed" in done.out) == (0, True), done.err
     assert not list((stage.home / "reports").iterdir())
@@ -244,6 +256,8 @@ def test_reports_and_her_chart_reviews_go_and_a_restore_brings_none_back(stage: 
         assert stage.python(A.dashboards, CASES).out.split() == ["d" * 20]
         for word in (visit, "c" * 20):
             assert word.encode() not in path.read_bytes()
+            assert word.encode() not in handed.read_bytes()
+        assert b"d" * 20 in handed.read_bytes()
         assert_as_their_accounts_would_leave_it(stage)
 
     assert_one_is_left()

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from chart_audit.hand_over import hand_over
 from demo.network import plant_network
 from extract import snapshot
 from extract.identity.matching import pairs
@@ -33,6 +34,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, 
     home = tmp_path_factory.mktemp("matched") / "home"
     plant_network(home, visits=800, seed=4)
     settings = load_settings(home)
+    hand_over(settings)
     said: list[str] = []
 
     class Listener(logging.Handler):

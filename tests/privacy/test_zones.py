@@ -30,10 +30,10 @@ A = ACCOUNTS
 EVERY_ACCOUNT = (A.extractor, A.builder, A.release, A.dashboards, A.broker, *PEOPLE)
 # What each account could read and write, by top directory; audit and broker are looked at apart.
 READS: dict[str, set[str]] = {
-    A.extractor: {"lake", "vault", "restricted", "sources"},
+    A.extractor: {"lake", "vault", "restricted", "sources", "handed_over"},
     A.builder: {"lake", "warehouse", "published", "operational"},
     A.release: {"lake", "release"},
-    A.dashboards: {"published", "operational", "chart_audit", "reports"},
+    A.dashboards: {"published", "operational", "chart_audit", "handed_over", "reports"},
     A.broker: {"lake", "vault"},
     **{name: set() for name in PEOPLE},
 }
@@ -41,15 +41,24 @@ WRITES: dict[str, set[str]] = {
     A.extractor: {"lake", "vault", "restricted", "sources"},
     A.builder: {"warehouse", "published", "operational"},
     A.release: {"release"},
-    A.dashboards: {"chart_audit", "reports"},
+    A.dashboards: {"chart_audit", "handed_over", "reports"},
     A.broker: set(),
     **{name: set() for name in PEOPLE},
 }
-OPEN_STORE = """
-from chart_audit.store import opened_store
+COMMENT = "kestrelwing of elm street"
+REVIEW = f"""
+from chart_audit.store import Case, Review, opened_store
 from governance.settings import Settings
-with opened_store(Settings(home=home), "H1"):
-    pass
+with opened_store(Settings(home=home), "H1") as store:
+    store.open_case(Case("a" * 20, None, "sample", "2026-01-01"), "anna")
+    answers = {{"quality_issue": frozenset(["no"]), "diagnosis_concordance": frozenset(["same"])}}
+    store.submit(Review("a" * 20, "first", "anna", answers=answers, comment="{COMMENT}"))
+"""
+READ_REVIEWS = """
+import sqlite3
+path = home / "handed_over" / "chart_audit.sqlite"
+connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+print(connection.execute("select count(*) from case_reviews").fetchall()[0][0])
 """
 OPEN_EACH = """
 import json
@@ -95,7 +104,9 @@ def stage(home: Path) -> Iterator[Stage]:
         assert done.code == 0, done.err
         running.python(A.release, "(home / 'release' / 'open.parquet').write_text('x')")
         running.python(A.extractor, "(home / 'restricted' / 'drop.csv').write_text('x')")
-        done = running.python(A.dashboards, OPEN_STORE)
+        done = running.python(A.dashboards, REVIEW)
+        assert done.code == 0, done.err
+        done = running.scutari(A.dashboards, "chart-audit", "hand-over")
         assert done.code == 0, done.err
         quarter = ("report", "--quarter", "2024-Q4", "--hospital", "harbour")
         done = running.scutari(A.dashboards, *quarter)
@@ -162,6 +173,14 @@ print(duckdb.connect().execute(query).fetchall()[0][0])
     assert (done.code, done.out) == (70, "")
 
 
+def test_the_extractor_reads_what_is_handed_over_and_no_comment(stage: Stage) -> None:
+    assert stage.python(A.extractor, READ_REVIEWS).out == "1\n"
+    for other in (A.builder, A.release, A.broker, STRANGER):
+        assert stage.python(other, READ_REVIEWS).code != 0
+    assert holding(stage.home / "chart_audit", COMMENT)
+    assert not holding(stage.home / "handed_over", COMMENT)
+
+
 def test_status_says_what_an_account_may_see(stage: Stage) -> None:
     told = stage.scutari(STRANGER, "status")
     assert told.code == 0, told.err
@@ -187,6 +206,7 @@ def test_nobody_else_takes_a_zones_place(stage: Stage) -> None:
         ("publish", A.builder),
         ("release open", A.release),
         ("dashboard", A.dashboards),
+        ("chart-audit hand-over", A.dashboards),
         (f"vault lookup {'0' * 32}", A.broker),
         ("erase --again", "root"),
         ("retain", A.extractor),
@@ -223,6 +243,8 @@ def test_the_nightly_job_is_that_of_two_accounts(stage: Stage) -> None:
         ("release", 0o755, None),
         ("chart_audit", 0o750, None),
         ("chart_audit", None, A.builder),
+        ("handed_over", 0o2755, None),
+        ("handed_over", None, A.extractor),
         ("reports", 0o750, None),
         ("audit", 0o777, None),
         ("broker/requests", 0o0777, None),

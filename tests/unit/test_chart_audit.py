@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from chart_audit.codes import questions
+from chart_audit.files import store_path
 from chart_audit.rules import missing
-from chart_audit.store import Case, Findings, Review, Store, opened_store, store_path
+from chart_audit.store import Case, Findings, Review, Store, opened_store
 from governance.errors import ChartAuditError
 from governance.settings import Settings
 

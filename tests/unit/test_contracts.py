@@ -98,6 +98,22 @@ def _column(**meta: str) -> str:
             "its source_type string, int or bigint.",
         ),
         (
+            _column(privacy="clinical", code_system="sex", is_token="true"),
+            "column ehr.visits.extra holds tokens: it must be a key of type string.",
+        ),
+        (
+            _column(privacy="record_key", key_domain="x.y", source_type="int", is_token="true"),
+            "column ehr.visits.extra holds tokens: it must be a key of type string.",
+        ),
+        (
+            _column(privacy="record_key", key_domain="ehr.visit", is_token="true"),
+            "column ehr.visits.extra holds tokens of its own source's key domain.",
+        ),
+        (
+            _column(privacy="record_key", key_domain="x.y", is_token="maybe"),
+            "is_token of column ehr.visits.extra is neither true nor false.",
+        ),
+        (
             _column(privacy="record_key", key_domain="x", data_type="bigint"),
             "column ehr.visits.extra is a record_key: its data_type must be string (the token) and "
             "its source_type string, int or bigint.",
@@ -305,6 +321,13 @@ def test_only_a_table_about_nobody_may_hold_any_text(tmp_path: Path) -> None:
     assert "extra" in load_contracts(_project(tmp_path, nobody))["ehr"].tables["visits"].by_name
 
 
+def test_a_row_is_not_known_by_another_records_token(tmp_path: Path) -> None:
+    text = HEAD.replace("ehr.visit, source_type: bigint", "x.visit, is_token: true")
+    assert _faults(tmp_path, text) == [
+        f"{FILE}:6: primary_key visit_id of table ehr.visits holds tokens of other records."
+    ]
+
+
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     text = HEAD + _column(source_type="string") + _column(privacy="public", name="other")
     assert [fault.split(": ")[0] for fault in _faults(tmp_path, text)] == [
@@ -338,7 +361,7 @@ def test_a_table_may_not_stand_in_two_files(tmp_path: Path) -> None:
 
 def test_the_project_s_own_contracts_name_a_class_for_every_column() -> None:
     contracts = load_contracts(PROJECT_ROOT)
-    assert sorted(operational_contracts(contracts)) == ["billing", "ehr"]
+    assert sorted(operational_contracts(contracts)) == ["billing", "chart_audit", "ehr"]
     patients = contracts["ehr"].tables["patients"]
     assert {c.name for c in patients.columns if not c.goes_to_lake} == {
         "mrn", "health_number", "first_name", "last_name", "address_line", "city", "phone", "email",

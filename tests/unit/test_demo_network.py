@@ -80,6 +80,7 @@ def test_planting_twice_keeps_the_users_settings(tmp_path: Path) -> None:
     assert {name: s.kind for name, s in settings.sources.items()} == {
         "ehr": "sqlite",
         "billing": "sqlite",
+        "chart_audit": "sqlite",
     }
     mine = (tmp_path / "scutari.toml").read_text() + "\n# mine\n"
     (tmp_path / "scutari.toml").write_text(mine)

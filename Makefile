@@ -33,7 +33,7 @@ demo: setup ## the whole job on a synthetic network, then the dashboard
 
 test: setup ## lint, types, dbt, unit, integration and browser tests
 	@$(MAKE) --no-print-directory -j2 lint types
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-spark: $(VENV)/.installed-spark ## the same models on Apache Spark, marts compared row for row
 	@SCUTARI_SPARK_TESTS=1 $(BIN)/python -m pytest -m spark

@@ -113,6 +113,34 @@ def xmr_series(view: View, measure: str, denominator: str) -> dict[str, list[Row
     return series
 
 
+def revisions(view: View, series: str, measure: str) -> list[Row]:
+    """Return the months of a series whose figures are not those first published: both, in order.
+
+    The network's series have none of their own. A hospital's own figures are held to what the
+    network's file shows of it; ``is_new_series``: the measure counts something else since.
+    """
+    if series == NETWORK:
+        return []
+    first = (
+        "select *, row_number() over (partition by hospital_key, measure_code, month_on "
+        "order by published_at) as version from history.rpt_ed_returns_monthly"
+        if view.is_network
+        else "select *, 1 as version from main.rpt_ed_returns_monthly"
+    )
+    counts = ("numerator_count", "all_visits_count", "index_visits_count")
+    both = ", ".join(f"first.{c} as first_{c}, now.{c} as now_{c}" for c in counts)
+    differs = " or ".join(f"first.{c} is distinct from now.{c}" for c in counts)
+    return _rows(
+        view.path,
+        f"select now.month_on, {both}, now.numerator_count is null as is_new_series "
+        f"from {view.schema}.rpt_ed_returns_monthly as now inner join ({first}) as first "
+        "using (hospital_key, month_on, measure_code) "
+        "where now.hospital_key = $1 and now.measure_code = $2 and first.version = 1 "
+        f"and first.numerator_count is not null and ({differs}) order by now.month_on",
+        (series, measure),
+    )
+
+
 def suppression(view: View, measure: str) -> dict[tuple[str, Any], str]:
     """Return why a cell is hidden, by hospital and month."""
     found = _rows(

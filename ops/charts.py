@@ -6,7 +6,8 @@ also has a shape or a dash of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import date
 from typing import Any
 
 BLUE = "#0072B2"
@@ -111,12 +112,15 @@ def _kind(row: Row) -> str:
     return KINDS[2] if row["special_cause_direction"] == "low" else KINDS[0]
 
 
-def xmr(rows: Sequence[Row], *, denominator_name: str) -> Spec:
+def xmr(
+    rows: Sequence[Row], *, denominator_name: str, revised: Collection[date] = frozenset()
+) -> Spec:
     """Return an XmR chart: points, mean, limits, special causes by shape and colour.
 
     Args:
         rows: points of one series in order, as ``rpt_ed_returns_xmr`` has them.
         denominator_name: what the rate is per, for the axis.
+        revised: months whose figures are not those first published: a dotted line each.
     """
     points = [
         {
@@ -131,6 +135,7 @@ def xmr(rows: Sequence[Row], *, denominator_name: str) -> Spec:
             "mean": row["mean_rate"],
             "lower": row["lower_limit"],
             "upper": row["upper_limit"],
+            "is_revised": row["month_on"] in revised,
         }
         for row in rows
     ]
@@ -138,6 +143,14 @@ def xmr(rows: Sequence[Row], *, denominator_name: str) -> Spec:
     y = _rate_axis(f"Returns per {denominator_name}")
     limits = {"mark": {"type": "line", "strokeDash": [6, 4], "color": GREY, "strokeWidth": 1.5}}
     layers: list[Spec] = [
+        {
+            "transform": [{"filter": "datum.is_revised"}],
+            "mark": {"type": "rule", "strokeDash": [2, 3], "color": GREY},
+            "encoding": {"x": axis},
+        }
+        for _ in [*revised][:1]
+    ]
+    layers += [
         limits | {"encoding": {"x": axis, "y": y | {"field": name}}} for name in ("lower", "upper")
     ]
     layers.append(

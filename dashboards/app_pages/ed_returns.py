@@ -105,7 +105,14 @@ def _months(view: View, measure: str, denominator: str) -> None:
             "months that are left would mislead, so there are none; the hospital has them in its "
             "own figures."
         )
-    page.chart(charts.xmr(points, denominator_name=DENOMINATORS[denominator]))
+    revised = queries.revisions(view, chosen, measure)
+    page.chart(
+        charts.xmr(
+            points,
+            denominator_name=DENOMINATORS[denominator],
+            revised={row["month_on"] for row in revised},
+        )
+    )
     if view.is_network:
         page.note(
             "A month's figures stay as they were first shown. Late corrections are taken up once "
@@ -126,6 +133,37 @@ def _months(view: View, measure: str, denominator: str) -> None:
             tables.percent("p-chart upper", "p_upper_limit"),
         ],
         rows,
+    )
+    _revised(view, revised)
+
+
+def _revised(view: View, rows: list[Row]) -> None:
+    if not rows:
+        return
+    page.note(
+        f"A dotted line marks a month whose figures are not those first published: {len(rows)} of "
+        + (
+            "these. Late data were taken up, or the measure is counted otherwise since, and what "
+            "was shown of it is another series."
+            if view.is_network
+            else "yours. The network still shows the first ones."
+        )
+    )
+    page.table_under_chart(
+        "Months whose figures have changed: first published, and now",
+        [
+            tables.month("Month", "month_on"),
+            *(
+                tables.count(f"{name}, {words}", f"{which}_{code}_count", f"is_{which}_hidden")
+                for code, name in (
+                    ("numerator", "Returns"),
+                    ("all_visits", "All visits"),
+                    ("index_visits", "Index visits"),
+                )
+                for which, words in (("first", "first"), ("now", "now"))
+            ),
+        ],
+        [row | {"is_first_hidden": False, "is_now_hidden": row["is_new_series"]} for row in rows],
     )
 
 

@@ -4,6 +4,8 @@
 -- published only from a build in which it succeeded.
 -- depends_on: {{ ref('rpt_ed_returns_monthly') }}
 -- depends_on: {{ ref('rpt_ed_returns_attrition') }}
+-- depends_on: {{ ref('rpt_ed_audits_quarterly') }}
+-- depends_on: {{ ref('rpt_ed_audit_themes') }}
 -- depends_on: {{ ref('rpt_ed_census_monthly') }}
 -- depends_on: {{ ref('rpt_ed_intervals_monthly') }}
 -- depends_on: {{ ref('rpt_ed_time_to_return') }}

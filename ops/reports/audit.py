@@ -1,69 +1,54 @@
-"""What a report says of a quarter's chart reviews: counts of the hospital's own store."""
+"""What a report says of a quarter's chart reviews: counts of the hospital's own published file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from chart_audit.files import store_path
-from chart_audit.rules import STAGES, SUBMITTED
-from chart_audit.store import Findings, opened_store
-from governance.settings import Settings
 from ops.publication.worklist import WORKLIST
 from ops.reports.published import File
 from ops.reports.quarters import Quarter
 
-SENTINEL = "sentinel"
-
 
 @dataclass(frozen=True)
 class AuditFigures:
-    """The reviews of a quarter's cases, as the store held them when the report was written.
+    """The reviews of a quarter's cases, as far as they had been handed over before the snapshot.
 
     Attributes:
         listed_count: cases of the worklist, of which ``sentinel_count`` are sentinel returns.
-        done_counts: listed cases with a submitted review, by stage.
-        findings: what the reviews say.
+        reviewed_count: reviewed cases; of them ``reviewed_twice_count`` by two reviewers, and
+            ``issue_count`` with an adverse event or quality issue.
+        causes: name of each underlying cause that was found, and in how many cases; the most
+            frequent first.
     """
 
     listed_count: int
     sentinel_count: int
-    done_counts: tuple[int, ...]
-    findings: Findings
+    reviewed_count: int
+    reviewed_twice_count: int
+    issue_count: int
+    causes: tuple[tuple[str, int], ...]
 
 
-def read_audit(
-    settings: Settings, own: File, hospital: str, quarter: Quarter
-) -> AuditFigures | None:
-    """Return what is reviewed of a quarter; None where this account may not read the store.
-
-    Raises:
-        ChartAuditError: the store is of another version, or open to others.
-    """
-    cases = own.rows(
-        f"select index_visit_key, reason_code from own.{WORKLIST} where quarter_on = $1",
-        [quarter.begins_on],
+def read_audit(own: File, quarter: Quarter) -> AuditFigures:
+    """Return what is listed, reviewed and found of a quarter."""
+    begins_on = [quarter.begins_on]
+    (cases,) = own.rows(
+        "select count(*) as listed, count(*) filter (reason_code = 'sentinel') as sentinel "
+        f"from own.{WORKLIST} where quarter_on = $1",
+        begins_on,
     )
-    states: Mapping[str, Mapping[str, tuple[str, str]]] = {}
-    findings = Findings()
-    try:
-        # A store is made when somebody reviews, not by a report.
-        has_store = store_path(settings, hospital).exists()
-    except PermissionError:
-        return None
-    if has_store:
-        with opened_store(settings, hospital) as store:
-            states = store.states()
-            findings = store.findings(quarter.begins_on.isoformat())
+    found = own.rows("from own.rpt_ed_audits_quarterly where quarter_on = $1", begins_on)
+    reviews = found[0] if found else {}
+    causes = own.rows(
+        "select theme_name, theme_count from own.rpt_ed_audit_themes "
+        "where quarter_on = $1 and theme_count > 0 order by theme_count desc, sort_number",
+        begins_on,
+    )
     return AuditFigures(
-        len(cases),
-        sum(case["reason_code"] == SENTINEL for case in cases),
-        tuple(
-            sum(
-                states.get(case["index_visit_key"], {}).get(stage, ("", ""))[1] == SUBMITTED
-                for case in cases
-            )
-            for stage in STAGES
-        ),
-        findings,
+        cases["listed"],
+        cases["sentinel"],
+        reviews.get("reviewed_count", 0),
+        reviews.get("reviewed_twice_count", 0),
+        reviews.get("issue_count", 0),
+        tuple((row["theme_name"], row["theme_count"]) for row in causes),
     )

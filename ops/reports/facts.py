@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from governance.errors import ReportError
 from ops.publication.derived import Cell, xmr_table
-from ops.reports.audit import AuditFigures
+from ops.reports.audit import AuditFigures, read_audit
 from ops.reports.peers import Peers, read_peers
 from ops.reports.published import File, Row, Version
 from ops.reports.quarters import Quarter, quarter_of
@@ -109,7 +109,6 @@ class HospitalReport:
         months: XmR points of the headline measure to the end of the quarter.
         flow: of the quarter's months in order, None where there were no visits.
         flow_quarters: of the quarter, and of the one before.
-        audit: None where the caller may not read the store.
     """
 
     hospital: Hospital
@@ -122,7 +121,7 @@ class HospitalReport:
     peers: Peers
     flow: tuple[Flow | None, ...]
     flow_quarters: tuple[Flow | None, Flow | None]
-    audit: AuditFigures | None
+    audit: AuditFigures
 
 
 def read_hospitals(network: File) -> dict[str, Hospital]:
@@ -210,7 +209,6 @@ def gather(
     quarter: Quarter,
     measures: Sequence[Measure],
     version: Version,
-    audit: AuditFigures | None,
 ) -> HospitalReport:
     """Return the figures of one hospital and quarter.
 
@@ -248,7 +246,7 @@ def gather(
         ),
         flow=tuple(flows.of([month]) for month in quarter.months),
         flow_quarters=(flows.of(quarter.months), flows.of(quarter.before.months)),
-        audit=audit,
+        audit=read_audit(own, quarter),
     )
 
 

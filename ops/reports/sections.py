@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from chart_audit.codes import THEME, questions
 from ops.reports.audit import AuditFigures
 from ops.reports.facts import DISPOSITIONS, INTERVALS, Counts, Flow, HospitalReport
 from ops.reports.wording import DENOMINATORS, NONE, Table, count, interval, many, month, rate
@@ -130,32 +129,23 @@ def _numerator(found: Counts | None) -> str:
     return NONE if found is None else count(found.numerator)
 
 
-def audit_words(figures: AuditFigures | None) -> tuple[str, ...]:
+def audit_words(found: AuditFigures) -> tuple[str, ...]:
     """Say what was listed and reviewed, and what the reviews found."""
-    if figures is None:
-        return ("The reviews are not shown: this account may not read the hospital's store.",)
-    if not figures.listed_count:
+    if not found.listed_count and not found.reviewed_count:
         return ("No case of this quarter is listed for review.",)
-    first, second, reconciled = (count(done) for done in figures.done_counts)
     words = [
-        f"{many(figures.listed_count, 'case')} listed, {count(figures.sentinel_count)} of them "
-        f"sentinel returns: {first} reviewed, {second} reviewed twice, {reconciled} reconciled."
+        f"{many(found.listed_count, 'case')} listed, {count(found.sentinel_count)} of them "
+        f"sentinel returns; {count(found.reviewed_count)} reviewed, "
+        f"{count(found.reviewed_twice_count)} of them by two reviewers."
     ]
-    found = figures.findings
-    if not found.reviewed_count:
-        words.append("No review of this quarter is submitted yet.")
-        return tuple(words)
-    words.append(
-        f"An adverse event or quality issue in {count(found.issue_count)} of "
-        f"{many(found.reviewed_count, 'reviewed case')} "
-        f"({rate(found.issue_count, found.reviewed_count)})."
-    )
-    themes = questions()[THEME].answers
-    causes = [
-        f"{themes.get(code, code)} {count(cases)}"
-        for code, cases in sorted(found.theme_counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    if causes:
-        words.append(f"Underlying causes (a case can have several): {'; '.join(causes)}.")
-    words.append("As saved when this page was written: reviews go on after the data end.")
+    if found.reviewed_count:
+        words.append(
+            f"An adverse event or quality issue in {count(found.issue_count)} of "
+            f"{many(found.reviewed_count, 'reviewed case')} "
+            f"({rate(found.issue_count, found.reviewed_count)})."
+        )
+    if found.causes:
+        named = "; ".join(f"{name} {count(cases)}" for name, cases in found.causes)
+        words.append(f"Underlying causes (a case can have several): {named}.")
+    words.append("Reviews as they were handed over before the snapshot.")
     return tuple(words)

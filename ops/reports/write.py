@@ -14,7 +14,6 @@ from governance.files import mend_replaced, replace_directory, sync
 from governance.locks import exclusive
 from governance.settings import Settings
 from ops.publication.publish import HOSPITAL_KEY
-from ops.reports.audit import read_audit
 from ops.reports.documents import html_document, pdf_document
 from ops.reports.facts import (
     Hospital,
@@ -66,7 +65,6 @@ class Batch:
         """Write both files of a hospital; return their directory.
 
         Raises:
-            ChartAuditError: the store of its reviews cannot be read.
             OSError: they cannot be written.
             ReportError: its file cannot be read, or it had no visits in the quarter.
         """
@@ -79,7 +77,6 @@ class Batch:
                 quarter=self.quarter,
                 measures=self.measures,
                 version=self.version,
-                audit=read_audit(self.settings, own, hospital, self.quarter),
             )
         page = lay_out(report)
         name = f"{hospital}_{self.quarter}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from ops.locked_files import open_locked
 from ops.publication.publish import publish
 from ops.serve import serve
 from tests.helpers.dashboard import publish_small
-from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
+from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE, write_record
 
 pytestmark = pytest.mark.integration
 
@@ -156,6 +157,63 @@ def test_changing_the_view_does_not_show_the_cached_rows_of_another(settings: Se
     assert set(other) == {"harbour"}
     assert all(point["rate"] is not None for point in own["mill_valley"])
     assert all(point["rate"] is None for point in network["mill_valley"])
+
+
+def test_months_that_changed_are_marked_with_both_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three returns more come late in May: the hospital sees them, the network the first figures.
+
+    Then a publication whose first shown month was something else altogether before, and whose
+    second had two returns fewer.
+    """
+    settings = publish_small(tmp_path)
+    monkeypatch.setenv("SCUTARI_HOME", str(settings.home))
+    cell = f"hospital_key = 'lakeside' and measure_code = '{HEADLINE}' and month_on = "
+    with duckdb.connect(str(settings.warehouse)) as con:
+        con.execute(
+            "update marts.rpt_ed_returns_monthly set numerator_count = numerator_count + 3 "
+            f"where {cell} '2024-05-01'"
+        )
+    write_record(settings.home)
+    publish(settings)
+    own = find_views(settings)["lakeside"]
+    (row,) = queries.revisions(own, "lakeside", HEADLINE)
+    assert row["month_on"] == dt.date(2024, 5, 1)
+    assert row["now_numerator_count"] == row["first_numerator_count"] + 3
+    assert row["now_all_visits_count"] == row["first_all_visits_count"]
+    said = words(run("ed_returns", "lakeside"))
+    assert "A dotted line marks a month whose figures are not those first published: 1 of" in said
+    assert "Months whose figures have changed" in said
+    assert "dotted line" not in words(run("ed_returns", "mill_valley"))
+
+    shown = settings.published / "current.duckdb"
+    assert queries.revisions(find_views(settings)[NETWORK], "lakeside", HEADLINE) == []
+    changed = tmp_path / "changed.duckdb"
+    shutil.copyfile(shown, changed)
+    with duckdb.connect(str(changed)) as con:
+        months = con.execute(
+            f"select month_on from rpt_ed_returns_monthly where {cell} month_on "
+            "and numerator_count is not null order by 1 limit 2"
+        ).fetchall()
+        con.execute(
+            "insert into history.rpt_ed_returns_monthly by name select * replace ("
+            "numerator_count - 2 as numerator_count, published_at - interval 1 day as published_at)"
+            f" from history.rpt_ed_returns_monthly where {cell} $1",
+            months[1],
+        )
+        con.execute(
+            "update main.rpt_ed_returns_monthly set numerator_count = null, suppression_code = "
+            f"'frozen_period' where {cell} $1",
+            months[0],
+        )
+    again = View(NETWORK, str(changed))
+    first, second = queries.revisions(again, "lakeside", HEADLINE)
+    assert [(first["month_on"],), (second["month_on"],)] == months
+    assert (first["is_new_series"], second["is_new_series"]) == (True, False)
+    assert second["now_numerator_count"] == second["first_numerator_count"] + 2
+    assert first["first_numerator_count"] > 10
+    assert queries.revisions(again, NETWORK, HEADLINE) == []
 
 
 def test_view_survives_turning_to_another_page() -> None:

@@ -16,12 +16,11 @@ import pytest
 from click.testing import CliRunner
 from pypdf import PdfReader
 
-from chart_audit.store import Case, Review, opened_store
 from governance.errors import ReportError
 from governance.settings import Settings
 from ops.cli.main import main
 from ops.publication.publish import publish
-from ops.reports import audit, write
+from ops.reports import write
 from ops.reports.quarters import read_quarter
 from ops.reports.wording import NONE
 from ops.reports.write import opened_batch
@@ -299,50 +298,19 @@ def test_peers_are_those_of_the_networks_file(settings: Settings) -> None:
     assert "Not shown, small or derivable counts: 1 hospital." in page.text
 
 
-def test_reviews_are_counted_and_no_store_is_made(
-    worked_settings: Settings, tmp_path: Path
-) -> None:
+def test_reviews_are_those_that_were_handed_over(worked: tuple[Read, str]) -> None:
+    page, pdf = worked
+    for text in (re.sub(r"\s", " ", page.text), re.sub(r"\s", " ", pdf)):
+        assert "2 cases listed, 0 of them sentinel returns; 4 reviewed, 2 of them by two" in text
+        assert "quality issue in 1 of 4 reviewed cases (25.00 %)." in text
+        assert "Care of older patients 1; Handover and communication 1." in text
+        assert "Crowding" not in text
+
+
+def test_without_a_case_the_page_says_so(worked_settings: Settings, tmp_path: Path) -> None:
     settings = copied(worked_settings, tmp_path / "home")
-    text = Read(write_report(settings, OWN)[0]).text
-    assert "2 cases listed, 0 of them sentinel returns: 0 reviewed" in text
-    assert not settings.chart_audit.exists()
-    key = f"{OWN}-1"
-    answers = {
-        "quality_issue": {"yes"},
-        "diagnosis_concordance": {"same"},
-    }
-    with opened_store(settings, OWN) as store:
-        store.open_case(Case(key, None, "sample", "2024-10-01"), "first.reviewer")
-        given = audit_answers(answers)
-        store.submit(Review(key, "first", "first.reviewer", answers=given))
-    text = Read(write_report(settings, OWN)[0]).text
-    assert "2 cases listed, 0 of them sentinel returns: 1 reviewed, 0 reviewed twice" in text
-    assert "quality issue in 1 of 1 reviewed case (100.00 %)." in re.sub(r"\s", " ", text)
-    assert re.search(r"Underlying causes \(a case can have several\): .+ 1\.", text)
-
-
-def audit_answers(wanted: dict[str, set[str]]) -> dict[str, frozenset[str]]:
-    """Answer every question with its first answer, but for those that are wanted."""
-    from chart_audit.codes import questions  # noqa: PLC0415
-
-    given = {}
-    for code, question in questions().items():
-        first = next(iter(question.answers))
-        chosen = wanted.get(code, {first})
-        given[code] = frozenset(chosen if chosen <= set(question.answers) else {first})
-    return given
-
-
-def test_a_store_that_may_not_be_read_is_said(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def closed(*_: object) -> Path:
-        raise PermissionError(13, "Permission denied", "chart_audit")
-
-    monkeypatch.setattr(audit, "store_path", closed)
-    page, pdf = write_report(settings, OWN)
-    assert "this account may not read the hospital's store" in Read(page).text
-    assert "this account may not read the hospital's store" in words_of(pdf)
+    text = Read(write_report(settings, OWN, quarter="2024-Q3")[0]).text
+    assert "No case of this quarter is listed for review." in text
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_no_token_reviewer_or_comment_is_in_a_report(settings: Settings) -> None
         folder = batch.write(READER)
     page, pdf = read(folder)
     everything = page + pdf + streams_of(pdf) + str(folder).encode()
-    assert b"1 reviewed" in page
+    assert b"4 reviewed" in page
     assert b"Synthetic" not in page
     # What is looked for would be found: the hospital's name is, in both.
     assert b"Harbour Community Hospital" in page

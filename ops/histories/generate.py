@@ -16,7 +16,8 @@ import click
 
 from governance.settings import PROJECT_ROOT
 from ops.histories.definitions_page import definitions_page
-from ops.histories.steps import Row, UnitTest, Value, unit_tests
+from ops.histories.steps import Row, Value
+from ops.histories.unit_tests import UnitTest, unit_tests
 from ops.histories.worked import load_histories
 
 UNIT_TESTS = PROJECT_ROOT / "models" / "unit_tests" / "ed_returns"

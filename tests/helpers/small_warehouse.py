@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from tests.helpers.small_own_tables import fill_own, insert
 from tests.helpers.small_published import fill_published
 
 SNAPSHOT_ID = "20250210T031500Z"
@@ -148,8 +149,7 @@ def build_small_warehouse(
             con.execute(f"create schema {schema}")
         _dimensions(con, is_synthetic=is_synthetic)
         _ed_returns(con, list(cells) if cells is not None else ed_return_cells())
-        _time_to_return(con)
-        _audits(con)
+        fill_own(con, {row[0]: row[3] for row in HOSPITALS}, DATA_THROUGH_AT)
         _claims(con)
         _cohorts(con)
         _quality(con)
@@ -174,33 +174,27 @@ def write_record(home: Path, **changes: Any) -> Path:
     return path
 
 
-def _insert(con: duckdb.DuckDBPyConnection, table: str, columns: str, rows: list[Any]) -> None:
-    con.execute(f"create table {table} ({columns})")
-    marks = ", ".join("?" for _ in columns.split(", "))
-    con.executemany(f"insert into {table} values ({marks})", rows)
-
-
 def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
-    _insert(
+    insert(
         con,
         "core.dim_hospitals",
         "hospital_key varchar, hospital_name varchar, peer_group_code varchar, "
         "time_zone varchar, zip3 varchar",
         [(key, name, group, "America/Toronto", "000") for key, name, group, _ in HOSPITALS],
     )
-    _insert(
+    insert(
         con,
         "core.dim_payers",
         "payer_key varchar, payer_name varchar, payer_type_code varchar",
         [row[:3] for row in PAYERS],
     )
-    _insert(
+    insert(
         con,
         "quality.rpt_snapshot",
         "snapshot_id varchar, taken_at timestamp, is_synthetic boolean, data_through_at timestamp",
         [(SNAPSHOT_ID, TAKEN_AT, is_synthetic, DATA_THROUGH_AT)],
     )
-    _insert(
+    insert(
         con,
         "published.measures",
         "measure_code varchar, measure_name varchar, window_hours integer, "
@@ -234,7 +228,7 @@ def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
 
 
 def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
-    _insert(
+    insert(
         con,
         "marts.rpt_ed_returns_monthly",
         "hospital_key varchar, month_on date, measure_code varchar, numerator_count bigint, "
@@ -280,125 +274,6 @@ def _ed_returns(con: duckdb.DuckDBPyConnection, cells: list[Cell]) -> None:
         ) as steps(step_number, step_code, step_name, registrations_count, is_exclusion)
         """
     )
-    _insert(
-        con,
-        "marts.rpt_ed_review_worklist",
-        "index_visit_key varchar, return_visit_key varchar, hospital_key varchar, "
-        "reason_code varchar, sample_number int, quota_count int, is_return_elsewhere boolean, "
-        "is_quarter_open boolean, is_drawn boolean, quarter_on date",
-        review_cases(),
-    )
-    con.execute(
-        """
-        create table marts.rpt_ed_visit_mix_monthly as
-        select
-            hospital_key, dimension_code, value_code, value_name,
-            all_visits_count // parts as visits_count, month_on
-        from marts.rpt_ed_returns_monthly, lateral (values
-            ('disposition', 'home', 'Discharged home', 2),
-            ('disposition', 'admitted', 'Admitted to hospital', 8),
-            ('disposition', 'lwbs', 'Left without being seen', 40),
-            ('acuity', '3', 'Urgent', 1),
-            ('arrival_mode', 'ambulance', 'Ambulance', 1),
-            ('arrival_hour', '09', '09:00', 2),
-            ('arrival_hour', '23', '23:00', 2)
-        ) as mix(dimension_code, value_code, value_name, parts)
-        where measure_code = 'ed_return_72h_admitted'
-        """
-    )
-    con.execute(
-        """
-        create table marts.rpt_ed_intervals_monthly as
-        select
-            hospital_key, interval_code, disposition_code, all_visits_count as visits_count,
-            all_visits_count - 1 as measured_count, minutes as median_minutes,
-            3 * minutes as p90_minutes, month_on
-        from marts.rpt_ed_returns_monthly, lateral (values
-            ('length_of_stay', 'all', 200), ('length_of_stay', 'home', 150),
-            ('arrival_to_triage', 'all', 10), ('triage_to_physician', 'all', 50),
-            ('boarding', 'all', 400)
-        ) as intervals(interval_code, disposition_code, minutes)
-        where measure_code = 'ed_return_72h_admitted'
-        """
-    )
-    con.execute(
-        """
-        create table marts.rpt_ed_census_monthly as
-        select
-            hospital_key, cast(hour as int) as read_hour, 30 as readings_count,
-            all_visits_count // 8 + hour as patients_count,
-            all_visits_count // 100 + hour as most_patients_count, month_on
-        from marts.rpt_ed_returns_monthly, lateral (select unnest(range(24)) as hour)
-        where measure_code = 'ed_return_72h_admitted'
-        """
-    )
-
-
-def _audits(con: duckdb.DuckDBPyConnection) -> None:
-    """Of each hospital four reviewed cases of one quarter, one with an issue of two causes."""
-    quarter = dt.date(2024, 10, 1)
-    _insert(
-        con,
-        "marts.rpt_ed_audits_quarterly",
-        "hospital_key varchar, reviewed_count bigint, issue_count bigint, "
-        "reviewed_twice_count bigint, unknown_cases_count bigint, quarter_on date",
-        [(hospital, 4, 1, 2, 0, quarter) for hospital, *_ in HOSPITALS],
-    )
-    _insert(
-        con,
-        "marts.rpt_ed_audit_themes",
-        "hospital_key varchar, theme_code varchar, theme_group_code varchar, theme_name varchar, "
-        "sort_number integer, reviewed_count bigint, issue_count bigint, theme_count bigint, "
-        "quarter_on date",
-        [
-            (hospital, *theme, 4, 1, count, quarter)
-            for hospital, *_ in HOSPITALS
-            for *theme, count in (
-                ("elder_care", "patient", "Care of older patients", 2, 1),
-                ("handover", "team", "Handover and communication", 6, 1),
-                ("crowding", "system", "Crowding and processes of the ED", 10, 0),
-            )
-        ],
-    )
-
-
-def _time_to_return(con: duckdb.DuckDBPyConnection) -> None:
-    """Days of two half-years, of which the second ends before its visits are followed for all."""
-    rng = np.random.default_rng(5)
-    rows: list[Any] = []
-    for hospital, _, _, volume in HOSPITALS:
-        for period, losses in ((dt.date(2024, 1, 1), 0.0), (dt.date(2024, 7, 1), 0.03)):
-            waiting = int(rng.poisson(6 * volume * 0.78))
-            for day in range(1, 31):
-                lost = int(rng.binomial(waiting, losses))
-                at_risk = waiting - lost
-                ends = rng.multinomial(at_risk, [0.004 / day, 0.01 / day, 0.0, 0.0004, 1])[:4]
-                rows.append((hospital, day, at_risk, *map(int, ends), lost, period))
-                waiting = at_risk - int(ends.sum())
-    _insert(
-        con,
-        "marts.rpt_ed_time_to_return",
-        "hospital_key varchar, day_number integer, at_risk_count bigint, "
-        "admitted_returns_count bigint, other_returns_count bigint, unknown_returns_count bigint, "
-        "deaths_count bigint, lost_count bigint, period_on date, data_through_at timestamp",
-        [(*row, DATA_THROUGH_AT) for row in rows],
-    )
-
-
-def review_cases() -> list[tuple[Any, ...]]:
-    """Of each hospital five sampled cases of a closed quarter, two of them drawn, and two more."""
-    closed, open_quarter = dt.date(2024, 10, 1), dt.date(2025, 1, 1)
-    return [
-        (f"{hospital}-{number}", f"{hospital}-r{number}", hospital, *case)
-        for hospital, *_ in HOSPITALS
-        for number, case in enumerate(
-            [
-                ("sentinel", None, 2, False, True, True, open_quarter),
-                *(("sample", n, 2, False, False, n <= 2, closed) for n in range(1, 6)),
-                ("sample", 1, 2, False, True, False, open_quarter),
-            ]
-        )
-    ]
 
 
 def _claims(con: duckdb.DuckDBPyConnection) -> None:
@@ -425,14 +300,14 @@ def _claims(con: duckdb.DuckDBPyConnection) -> None:
     columns = ["payer_key varchar", *(f"{name}_count bigint" for name in counts)]
     columns += [f"{name}_amount decimal(18,2)" for name in money]
     columns += ["member_months_count decimal(18,4)", "month_on date"]
-    _insert(con, "marts.rpt_claims_monthly", ", ".join(columns), claims)
+    insert(con, "marts.rpt_claims_monthly", ", ".join(columns), claims)
     # As if every claim had been paid by hundreds: what payments hide has a unit test.
     con.execute(
         "create table core.fct_claims as select payer_key, month_on as incurred_month_on, true as "
         "is_covered, 0.0 as allowed_amount, 0.0 as paid_amount, 0.0 as "
         "patient_responsibility_amount from marts.rpt_claims_monthly"
     )
-    _insert(
+    insert(
         con,
         "marts.rpt_member_months",
         "payer_key varchar, product_code varchar, member_month_rule_code varchar, "
@@ -442,7 +317,7 @@ def _claims(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _cohorts(con: duckdb.DuckDBPyConnection) -> None:
-    _insert(
+    insert(
         con,
         "marts.dim_cohorts",
         "cohort_code varchar, cohort_name varchar, version_number integer, status_code varchar, "
@@ -468,7 +343,7 @@ def _cohorts(con: duckdb.DuckDBPyConnection) -> None:
             ),
         ],
     )
-    _insert(
+    insert(
         con,
         "marts.rpt_cohort_attrition",
         "cohort_code varchar, rule_number integer, rule_name varchar, persons_count bigint, "
@@ -495,7 +370,7 @@ def _quality(con: duckdb.DuckDBPyConnection) -> None:
                 + ((size, size - bad, bad) if counted else (None, None, None))
                 + (True, None if counted else "5e1f")
             )
-    _insert(
+    insert(
         con,
         "quality.rpt_reconciliation",
         "check_key varchar, source_name varchar, table_name varchar, column_name varchar, "
@@ -503,7 +378,7 @@ def _quality(con: duckdb.DuckDBPyConnection) -> None:
         "is_equal boolean, digest varchar",
         checks,
     )
-    _insert(
+    insert(
         con,
         "quality.rpt_quarantine",
         "quarantine_key varchar, source_name varchar, table_name varchar, column_name varchar, "

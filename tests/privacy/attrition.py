@@ -6,7 +6,7 @@ What is shown of a step is the project's own SQL, as dbt compiled it, over the s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,8 @@ STEPS = (*STEPS, *(part for _, part in NESTED))
 # Sums of months that are a step of the headline measure.
 MONTHS_OF = {"numerator": "numerator", "followed_index_visits": "index", "visits": "all"}
 Steps = dict[tuple[str, str], int]  # (hospital, step) -> registrations
+Step = Hashable
+Secret = tuple[dict[Name, int], int]
 
 
 @dataclass(frozen=True)
@@ -89,17 +91,17 @@ def _steps(rng: np.random.Generator, worlds: Worlds, at: int, rare: Steps) -> St
 
 def _shown(warehouse: Path, at: int, steps: Steps) -> dict[str, int | None]:
     """Run the compiled models over the steps and the protected cells of one publication."""
-    compiled = warehouse.parent / "target" / "compiled" / "scutari" / "models"
+    compiled = compiled_models(warehouse)
     safe = (compiled / "intermediate/publication/int_ed_return_cells__unexplained.sql").read_text()
     for name in ("cells", "periods"):
-        safe = _instead(
+        safe = instead(
             safe,
             f"int_ed_return_{name}__protected",
             "(select * from {} where hospital_key like '%-" + str(at) + "')",
         )
     sql = (compiled / "published/published__rpt_ed_returns_attrition.sql").read_text()
-    sql = _instead(sql, "int_ed_return_cells__unexplained", f"({safe})")
-    sql = _instead(sql, "rpt_ed_returns_attrition", "drawn")
+    sql = instead(sql, "int_ed_return_cells__unexplained", f"({safe})")
+    sql = instead(sql, "rpt_ed_returns_attrition", "drawn")
     order = {step: number for number, step in enumerate(STEPS)}
     with duckdb.connect(str(warehouse), read_only=True) as con:
         con.execute(
@@ -114,7 +116,12 @@ def _shown(warehouse: Path, at: int, steps: Steps) -> dict[str, int | None]:
     return dict(rows)
 
 
-def _instead(sql: str, relation: str, other: str) -> str:
+def compiled_models(warehouse: Path) -> Path:
+    """Where dbt has left the SQL of the models that it built."""
+    return warehouse.parent / "target" / "compiled" / "scutari" / "models"
+
+
+def instead(sql: str, relation: str, other: str) -> str:
     """Put something in the place of a relation of the compiled SQL."""
     (named,) = {word for word in sql.split() if word.strip("()").endswith(f'"{relation}"')}
     return sql.replace(named, other.format(named))
@@ -151,25 +158,34 @@ class FlowReader:
         elif 1 <= others + mine <= 10:
             self.attacker.know(name, 1 - mine, 10 - mine)
 
-    def secrets(self) -> Iterator[tuple[dict[Name, int], int]]:
+    def secrets(self) -> Iterator[Secret]:
         """Small counts, small differences of two steps, and small changes of both."""
-        builds = range(len(THROUGH))
         pairs = [(whole, part) for whole, parts in SUMS.items() for part in parts]
-        differences = [{step: 1} for step in STEPS]
-        differences += [{whole: 1, part: -1} for whole, part in (*pairs, *NESTED)]
-        for terms in differences:
-            yield from self._small({(at, s): n for s, n in terms.items()} for at in builds)
-            yield from self._small(
-                {(later, s): n for s, n in terms.items()}
-                | {(first, s): -n for s, n in terms.items()}
-                for first, later in itertools.combinations(builds, 2)
-            )
+        return small_secrets(self.truth, STEPS, (*pairs, *NESTED))
 
-    def _small(self, asked: Iterator[dict[Name, int]]) -> Iterator[tuple[dict[Name, int], int]]:
-        for terms in asked:
-            value = sum(sign * self.truth[name] for name, sign in terms.items())
+
+def small_secrets(
+    truth: Mapping[Name, int], steps: Iterable[Step], pairs: Iterable[tuple[Step, Step]]
+) -> Iterator[Secret]:
+    """Sums of steps that are 1 to 10: of one publication, or of what changed between two.
+
+    Args:
+        truth: what is behind each step of each publication.
+        steps: the steps.
+        pairs: a step and one that is part of it.
+    """
+    builds = range(len(THROUGH))
+    differences = [{step: 1} for step in steps] + [{whole: 1, part: -1} for whole, part in pairs]
+    for terms in differences:
+        asked = [{(at, s): n for s, n in terms.items()} for at in builds]
+        asked += [
+            asked[later] | {name: -sign for name, sign in asked[first].items()}
+            for first, later in itertools.combinations(builds, 2)
+        ]
+        for of in asked:
+            value = sum(sign * truth[name] for name, sign in of.items())
             if 1 <= abs(value) <= 10:
-                yield terms, value
+                yield of, value
 
 
 def add_months(attacker: Attacker, worlds: Worlds) -> None:

@@ -19,6 +19,7 @@ from ops.publication.frozen_cells import FROZEN, OPEN, Figures, freeze, half_yea
 from ops.publication.history import may_revise
 from tests.helpers.small_warehouse import ANY_RETURN, HEADLINE
 from tests.privacy.attrition import FlowReader, add_months, draw_flow
+from tests.privacy.cohort_attrition import CohortReader, draw_cohort
 from tests.privacy.test_published_intervals import COUNTS, PARTS, POSSIBLE, SENTINEL, Attacker
 from tests.privacy.worlds import THROUGH, Name, Publication, Worlds
 
@@ -143,7 +144,9 @@ def _blocks(rows: list[Figures]) -> list[list[Figures]]:
     return list(blocks.values())
 
 
-def derived(reader: Reader | FlowReader, *, enough: int = 1000) -> tuple[list[str], int, int]:
+def derived(
+    reader: Reader | FlowReader | CohortReader, *, enough: int = 1000
+) -> tuple[list[str], int, int]:
     """What comes out; how many small counts and how many small changes were asked for."""
     found, counts, changes = [], 0, 0
     for terms, value in reader.secrets():
@@ -222,3 +225,13 @@ def test_exact_steps_would_give_small_ones(many_worlds: Worlds) -> None:
                 reader.attacker.know((at, step), true, true)
     found, _, _ = derived(reader, enough=20)
     assert len(found) == 20
+
+
+def test_a_cohorts_steps_give_no_small_count_and_no_small_change(many_worlds: Worlds) -> None:
+    asked = [0, 0]
+    for seed in range(12):
+        reader = CohortReader(many_worlds.warehouse, draw_cohort(seed))
+        found, counts, changes = derived(reader)
+        assert found == []
+        asked = [asked[0] + counts, asked[1] + changes]
+    assert min(asked) > 100

@@ -27,7 +27,9 @@ EXPECTED = {
 }
 _STAGES = {
     "plant": "from demo.network import plant_network; plant_network(home, scale='ontario')",
-    "snapshot": "from extract.snapshot import take_snapshot; take_snapshot(load_settings(home))",
+    "snapshot": "from chart_audit.hand_over import hand_over; "
+    "from extract.snapshot import take_snapshot; "
+    "hand_over(load_settings(home)); take_snapshot(load_settings(home))",
     "build": "from ops.build import run_build; run_build(load_settings(home))",
     "publish": "from ops.publication.publish import publish; publish(load_settings(home))",
 }

@@ -108,6 +108,21 @@ def test_sources_name_the_snapshot_and_not_the_link(home: Path, target_path: Pat
     assert rows == [("A",)]
 
 
+def test_a_seed_with_another_column_takes_the_place_of_the_old_one(
+    home: Path, target_path: Path
+) -> None:
+    """As where a warehouse was built by an earlier version."""
+    write_snapshot(home, "s1", ["A"])
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("create schema seeds")
+        connection.execute("create table seeds.ed_return_rules as select 'old' as rule_name")
+    run = run_dbt(home, target_path, "seed", "-s", "ed_return_rules")
+    assert run.exit_code == 0, run.output
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        rules = connection.execute("select rule_code, rule_value from seeds.ed_return_rules")
+        assert ("transfer_window_hours", 24) in rules.fetchall()
+
+
 def test_a_home_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
     run = run_dbt(tmp_path / "absent", tmp_path / "target", "build")
     assert run.exit_code != 0

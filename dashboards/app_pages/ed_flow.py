@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 
 import streamlit as st
@@ -9,6 +10,7 @@ import streamlit as st
 from dashboards import page, queries, tables
 from dashboards.queries import Row, View
 
+HOURS_OF_DAY = 24
 MIXES = {
     "acuity": "Acuity",
     "arrival_mode": "Arrival",
@@ -151,7 +153,10 @@ def _crowding(readings: list[Row]) -> None:
     if not readings:
         st.info("No departure is known: nobody can say who was there.")
         return
-    month = _choose_month({row["month_on"] for row in readings}, "census")
+    hours = Counter(row["month_on"] for row in readings)
+    # The last departures reach into a month without arrivals: of a few hours there is no day.
+    whole = {month for month, count in hours.items() if count == HOURS_OF_DAY} or set(hours)
+    month = _choose_month(whole, "census")
     rows = [
         row
         | {

@@ -17,8 +17,10 @@ import streamlit as st
 
 from governance.settings import Settings
 from ops.locked_files import CURRENT, open_locked
+from ops.publication.definitions import NOT_KEPT, Definition, changes_since, read_definitions
 
 NETWORK = "network"
+LATE_DATA = "late data"
 Row = dict[str, Any]
 
 
@@ -113,31 +115,66 @@ def xmr_series(view: View, measure: str, denominator: str) -> dict[str, list[Row
     return series
 
 
+def definitions(view: View, measure: str) -> tuple[Definition, ...]:
+    """Return what a measure has counted since it was first published, today's definition last."""
+    return read_definitions(lambda sql, values: _rows(view.path, sql, values), measure)
+
+
 def revisions(view: View, series: str, measure: str) -> list[Row]:
     """Return the months of a series whose figures are not those first published: both, in order.
 
-    The network's series have none of their own. A hospital's own figures are held to what the
-    network's file shows of it; ``is_new_series``: the measure counts something else since.
+    A hospital's own figures are held to what the network's file last showed of it. The network's
+    series is no hospital's: it has no figures here, and only months that were counted otherwise.
+    ``is_new_series``: the measure counts something else since; ``change`` says what, or that late
+    data were taken up.
     """
-    if series == NETWORK:
-        return []
-    first = (
-        "select *, row_number() over (partition by hospital_key, measure_code, month_on "
-        "order by published_at) as version from history.rpt_ed_returns_monthly"
-        if view.is_network
-        else "select *, 1 as version from main.rpt_ed_returns_monthly"
+    versions = definitions(view, measure)
+    rows = (
+        _months_counted_otherwise(view, measure, versions)
+        if series == NETWORK
+        else _changed_months(view, series, measure)
     )
+    return [row | _change(row, versions) for row in rows]
+
+
+def _change(row: Row, versions: tuple[Definition, ...]) -> Row:
+    if not versions:
+        # Of an earlier version: a month is hidden by nothing else once it has been shown.
+        is_new = row["now_numerator_count"] is None
+        return {"is_new_series": is_new, "change": NOT_KEPT if is_new else LATE_DATA}
+    words = changes_since(versions, row["first_definition"])
+    return {"is_new_series": bool(words), "change": "; ".join(words) or LATE_DATA}
+
+
+def _changed_months(view: View, hospital: str, measure: str) -> list[Row]:
     counts = ("numerator_count", "all_visits_count", "index_visits_count")
     both = ", ".join(f"first.{c} as first_{c}, now.{c} as now_{c}" for c in counts)
     differs = " or ".join(f"first.{c} is distinct from now.{c}" for c in counts)
     return _rows(
         view.path,
-        f"select now.month_on, {both}, now.numerator_count is null as is_new_series "
-        f"from {view.schema}.rpt_ed_returns_monthly as now inner join ({first}) as first "
+        f"select now.month_on, {both}, first.definition as first_definition "
+        f"from {view.schema}.rpt_ed_returns_monthly as now inner join ("
+        "select * from history.rpt_ed_returns_monthly where numerator_count is not null "
+        "qualify row_number() over (partition by hospital_key, measure_code, month_on "
+        f"order by published_at {'asc' if view.is_network else 'desc'}) = 1) as first "
         "using (hospital_key, month_on, measure_code) "
-        "where now.hospital_key = $1 and now.measure_code = $2 and first.version = 1 "
-        f"and first.numerator_count is not null and ({differs}) order by now.month_on",
-        (series, measure),
+        f"where now.hospital_key = $1 and now.measure_code = $2 and ({differs}) "
+        "order by now.month_on",
+        (hospital, measure),
+    )
+
+
+def _months_counted_otherwise(
+    view: View, measure: str, versions: tuple[Definition, ...]
+) -> list[Row]:
+    if not versions:
+        return []
+    return _rows(
+        view.path,
+        "select month_on, arg_max(definition, published_at) as first_definition "
+        "from history.rpt_ed_returns_monthly where measure_code = $1 group by month_on "
+        "having first_definition <> $2 order by month_on",
+        (measure, versions[-1].digest),
     )
 
 

@@ -6,9 +6,10 @@ also has a shape or a dash of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import date
+from collections.abc import Sequence
 from typing import Any
+
+from ops.chart_breaks import FIRST_COLOUR, FIRST_PUBLISHED, FIRST_SHAPE, break_marks, first_points
 
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
@@ -113,14 +114,20 @@ def _kind(row: Row) -> str:
 
 
 def xmr(
-    rows: Sequence[Row], *, denominator_name: str, revised: Collection[date] = frozenset()
+    rows: Sequence[Row],
+    *,
+    denominator_name: str,
+    denominator: str = "all_visits",
+    changes: Sequence[Row] = (),
 ) -> Spec:
     """Return an XmR chart: points, mean, limits, special causes by shape and colour.
 
     Args:
         rows: points of one series in order, as ``rpt_ed_returns_xmr`` has them.
         denominator_name: what the rate is per, for the axis.
-        revised: months whose figures are not those first published: a dotted line each.
+        denominator: the same as a code.
+        changes: months whose figures are not those first published, with both figures and
+            ``change`` in words; marked as a break.
     """
     points = [
         {
@@ -135,22 +142,19 @@ def xmr(
             "mean": row["mean_rate"],
             "lower": row["lower_limit"],
             "upper": row["upper_limit"],
-            "is_revised": row["month_on"] in revised,
         }
         for row in rows
     ]
     axis = _month_axis(len(points))
     y = _rate_axis(f"Returns per {denominator_name}")
     limits = {"mark": {"type": "line", "strokeDash": [6, 4], "color": GREY, "strokeWidth": 1.5}}
+    has_first = any(row.get("first_numerator_count") is not None for row in changes)
+    kinds = [*KINDS, FIRST_PUBLISHED] if has_first else KINDS
+    scales = {
+        "shape": _scale("kind", kinds, [*KIND_SHAPES, FIRST_SHAPE][: len(kinds)]),
+        "color": _scale("kind", kinds, [*KIND_COLOURS, FIRST_COLOUR][: len(kinds)]),
+    }
     layers: list[Spec] = [
-        {
-            "transform": [{"filter": "datum.is_revised"}],
-            "mark": {"type": "rule", "strokeDash": [2, 3], "color": GREY},
-            "encoding": {"x": axis},
-        }
-        for _ in [*revised][:1]
-    ]
-    layers += [
         limits | {"encoding": {"x": axis, "y": y | {"field": name}}} for name in ("lower", "upper")
     ]
     layers.append(
@@ -176,8 +180,7 @@ def xmr(
             "encoding": {
                 "x": axis,
                 "y": y,
-                "shape": _scale("kind", KINDS, KIND_SHAPES),
-                "color": _scale("kind", KINDS, KIND_COLOURS),
+                **scales,
                 "tooltip": [
                     {"field": "month", "type": "temporal", "format": "%B %Y", "title": "Month"},
                     {"field": "line", "type": "quantitative", "format": ".2%", "title": "Rate"},
@@ -194,7 +197,12 @@ def xmr(
         }
     )
     described = f"XmR chart of returns per {denominator_name} by month; the table holds its figures"
-    return _chart([_over(points, layers)], height=340, description=described)
+    drawn = [
+        *break_marks(changes, [row["month_on"] for row in rows], axis),
+        _over(points, layers),
+        *first_points(changes, denominator, axis, y, scales),
+    ]
+    return _chart(drawn, height=340, description=described)
 
 
 def _scale(field: str, domain: list[str], values: list[str]) -> Spec:

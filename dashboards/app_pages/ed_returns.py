@@ -9,6 +9,7 @@ import streamlit as st
 from dashboards import page, queries, tables
 from dashboards.queries import NETWORK, Row, View
 from ops import charts
+from ops.publication.definitions import definition_changes
 
 DENOMINATORS = {"all_visits": "ED visits", "index_visits": "index visits"}
 DENOMINATOR_TEXTS = {
@@ -93,24 +94,27 @@ def _months(view: View, measure: str, denominator: str) -> None:
     series = queries.xmr_series(view, measure, denominator)
     chosen = _choose_series(view, series) if view.is_network else view.scope
     points = series.get(chosen, [])
+    changed = queries.revisions(view, chosen, measure)
+    _definition_changes(view, measure)
     if not _has_points(points):
-        st.info(_why_empty(view, chosen))
-        return
+        st.info(_why_empty(view, chosen, changed))
+        if not changed:
+            return
     rows = _month_rows(view, measure, chosen, points)
     if _is_whole(points):
         st.html(tables.figures(_figures(rows)))
-    else:
+    elif _has_points(points):
         st.info(
             "Months that count 1 to 10 returns are hidden here. Totals, a mean and limits of the "
             "months that are left would mislead, so there are none; the hospital has them in its "
             "own figures."
         )
-    revised = queries.revisions(view, chosen, measure)
     page.chart(
         charts.xmr(
             points,
             denominator_name=DENOMINATORS[denominator],
-            revised={row["month_on"] for row in revised},
+            denominator=denominator,
+            changes=changed,
         )
     )
     if view.is_network:
@@ -134,25 +138,45 @@ def _months(view: View, measure: str, denominator: str) -> None:
         ],
         rows,
     )
-    _revised(view, revised)
+    _changed(view, chosen, changed)
 
 
-def _revised(view: View, rows: list[Row]) -> None:
+def _definition_changes(view: View, measure: str) -> None:
+    """Say of each change of the definition which rule changed, from what to what."""
+    for published_at, words in definition_changes(queries.definitions(view, measure)):
+        page.note(
+            f"Counted otherwise since the publication of {published_at:%d %b %Y}: "
+            f"{'; '.join(words)}. "
+            + (
+                "What was published before is another series: it stands here as it was first "
+                "published, and is in no mean, limit or comparison."
+                if view.is_network
+                else "All months of your own figures are counted as the measure is defined today."
+            )
+        )
+
+
+def _changed(view: View, series: str, rows: list[Row]) -> None:
     if not rows:
         return
-    page.note(
-        f"A dotted line marks a month whose figures are not those first published: {len(rows)} of "
-        + (
-            "these. Late data were taken up, or the measure is counted otherwise since, and what "
-            "was shown of it is another series."
-            if view.is_network
-            else "yours. The network still shows the first ones."
-        )
-    )
+    otherwise = sum(1 for row in rows if row["is_new_series"])
+    parts = [f"{_many(len(rows), 'month')} with figures that are not those first published."]
+    if len(rows) > otherwise:
+        parts.append("Dotted line: late data were taken up.")
+    if otherwise:
+        parts.append("Shaded: published by another definition.")
+    if series == NETWORK:
+        page.note(" ".join([*parts, "Choose a hospital to see both figures."]))
+        return
+    parts.append("Diamond: the figure as first published.")
+    if not view.is_network:
+        parts.append("The network shows what it published.")
+    page.note(" ".join(parts))
     page.table_under_chart(
         "Months whose figures have changed: first published, and now",
         [
             tables.month("Month", "month_on"),
+            tables.text("What changed", "change"),
             *(
                 tables.count(f"{name}, {words}", f"{which}_{code}_count", f"is_{which}_hidden")
                 for code, name in (
@@ -163,7 +187,7 @@ def _revised(view: View, rows: list[Row]) -> None:
                 for which, words in (("first", "first"), ("now", "now"))
             ),
         ],
-        [row | {"is_first_hidden": False, "is_now_hidden": row["is_new_series"]} for row in rows],
+        [row | {"is_first_hidden": True, "is_now_hidden": True} for row in rows],
     )
 
 
@@ -205,6 +229,8 @@ def _month_rows(view: View, measure: str, series: str, points: list[Row]) -> lis
         row = point | {"is_suppressed": reason is not None, "cause": cause}
         if reason == "open_period":
             row["cause"] = "month not closed yet"
+        if reason == "frozen_period":
+            row["cause"] = "published before this definition"
         rows.append(row | {code: of_month.get(month) for code, of_month in visits.items()})
     return rows
 
@@ -236,9 +262,11 @@ def _series_name(key: str, names: dict[str, str]) -> str:
     return "Network: hospitals shown in every month" if key == NETWORK else str(names[key])
 
 
-def _why_empty(view: View, series: str) -> str:
+def _why_empty(view: View, series: str, changed: list[Row]) -> str:
     if not view.is_network:
         return "This hospital has no ED visits in these data."
+    if any(row["is_new_series"] for row in changed):
+        return "No month that counts as the measure is defined today can be shown yet."
     if series == NETWORK:
         return (
             "No hospital's count of this measure is above 10 in every month, so there is no "

@@ -22,6 +22,7 @@
 -- depends_on: {{ ref('published__dim_cohorts') }}
 -- depends_on: {{ ref('published__dim_hospitals') }}
 -- depends_on: {{ ref('published__dim_payers') }}
+-- depends_on: {{ ref('published__measure_rules') }}
 -- depends_on: {{ ref('published__measures') }}
 -- depends_on: {{ ref('published__rpt_claims_monthly') }}
 -- depends_on: {{ ref('published__rpt_cohort_attrition') }}

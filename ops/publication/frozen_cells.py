@@ -253,6 +253,10 @@ def _is_open(block: Block) -> bool:
     return any(row.suppression_code == OPEN for row in block.values())
 
 
+def _waits(block: Block) -> bool:
+    return all(row.suppression_code == FROZEN for row in block.values())
+
+
 def _blocks(rows: Iterable[Figures]) -> dict[Place, Block]:
     blocks: dict[Place, Block] = defaultdict(dict)
     for row in rows:
@@ -286,6 +290,8 @@ def _new_rows(shown: Mapping[Place, Block], past: Mapping[Place, Versions]) -> I
     # has its first publication's time already.
     for place, block in shown.items():
         fresh = [row for row in block.values() if row.published_at is None]
-        is_new = not past.get(place) or len(fresh) == len(block)
+        # Nor is a block kept that only waits: when each measure counts what it did again, the
+        # figures come back.
+        is_new = not past.get(place) or (len(fresh) == len(block) and not _waits(block))
         if block and is_new and not _is_open(block):
             yield from fresh

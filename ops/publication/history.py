@@ -23,12 +23,14 @@ from extract.lake import sha256_of
 from governance.audit.verify import read_own_log
 from governance.errors import PublicationError
 from governance.settings import Settings
+from ops.publication.definitions import keeps_definitions, known_cells, note_definitions
 from ops.publication.frozen_cells import FROZEN, OPEN, Figures, freeze, latest_closed
 
 # Where a new build's tables wait in memory until they are merged: of what is not shown nothing may
 # lie in the free blocks of a published file.
 FRESH = "memory.fresh"
 HISTORY = "memory.history"
+PAST_HISTORY = "past.history"
 MONTHLY = ("rpt_ed_returns_monthly", "month_on")
 HALF_YEARLY = ("rpt_ed_returns_half_yearly", "period_on")
 # Claims are final when their time to run out is over: keys of a row, and of what is frozen at once.
@@ -37,15 +39,6 @@ CLAIMS = {
     "rpt_claims_monthly": CLAIMS_BLOCK,
     "rpt_member_months": (*CLAIMS_BLOCK, "product_code", "member_month_rule_code"),
 }
-# What a measure counts. Its name, source and description may be put better.
-MEASURE_DEFINITION = """
-    md5(concat_ws(
-        '|', window_hours, requires_admission, requires_same_hospital,
-        coalesce(return_diagnosis_group_code, '-'), coalesce(index_diagnosis_group_code, '-'),
-        coalesce(maximum_age_years, -1), 'ends ' || return_outcome_code,
-        'from ' || minimum_age_years
-    ))
-"""
 WAY_OUT = (
     "restore the file from the backup and link current.duckdb to it; if there is no copy of it "
     "anywhere, `scutari publish --history-lost` publishes on and shows no period closed before "
@@ -170,6 +163,8 @@ def merge_history(con: duckdb.DuckDBPyConnection, past: Past, published_at: dt.d
         name = str(past.file).replace("'", "''")
         con.execute(f"attach '{name}' as past (read_only)")
     try:
+        before = PAST_HISTORY if past.file is not None else None
+        note_definitions(con, FRESH, HISTORY, before, published_at)
         _merge_ed_returns(con, past, published_at)
         merge_claims(con, past)
         _merge_totals(con, past)
@@ -211,7 +206,7 @@ def _merge_ed_returns(
 ) -> None:
     builds = [_read(con, FRESH, *which) for which in (MONTHLY, HALF_YEARLY)]
     pasts = [
-        _read(con, "past.history", *which) if _has_history(con, which[0]) else []
+        _read(con, PAST_HISTORY, *which) if _has_history(con, which[0]) else []
         for which in (MONTHLY, HALF_YEARLY)
     ]
     shown = freeze(*builds, *pasts, may_revise=may_revise(builds[1], *pasts))
@@ -233,12 +228,11 @@ def _read(con: duckdb.DuckDBPyConnection, schema: str, table: str, period: str) 
     cells = f"{schema}.{table}"
     if schema == FRESH:
         source = (
-            f"select cells.*, {MEASURE_DEFINITION} as definition, "
-            f"cast(null as timestamp) as published_at from {cells} as cells "
-            f"left join {FRESH}.measures as measures using (measure_code)"
+            "select cells.*, definitions.definition, cast(null as timestamp) as published_at "
+            f"from {cells} as cells left join definitions using (measure_code)"
         )
     else:
-        source = f"select * from {cells}"
+        source = known_cells(cells, is_kept=keeps_definitions(con, schema))
     rows = con.execute(
         f"select hospital_key, {period}, measure_code, numerator_count, index_visits_count, "
         f"all_visits_count, suppression_code, data_through_at, definition, published_at "

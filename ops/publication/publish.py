@@ -55,6 +55,7 @@ NETWORK_TABLES = (
     "dim_cohorts",
     "dim_hospitals",
     "dim_payers",
+    "measure_rules",
     "measures",
     "rpt_claims_monthly",
     "rpt_cohort_attrition",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from governance.errors import ReportError
+from ops.publication.definitions import definition_changes, read_definitions
 from ops.publication.derived import Cell, xmr_table
 from ops.reports.audit import AuditFigures, read_audit
 from ops.reports.peers import Peers, read_peers
@@ -109,6 +110,7 @@ class HospitalReport:
         months: XmR points of the headline measure to the end of the quarter.
         flow: of the quarter's months in order, None where there were no visits.
         flow_quarters: of the quarter, and of the one before.
+        definition_changes: of the headline measure: the publication, and what changed.
     """
 
     hospital: Hospital
@@ -122,6 +124,7 @@ class HospitalReport:
     flow: tuple[Flow | None, ...]
     flow_quarters: tuple[Flow | None, Flow | None]
     audit: AuditFigures
+    definition_changes: tuple[tuple[dt.datetime, tuple[str, ...]], ...]
 
 
 def read_hospitals(network: File) -> dict[str, Hospital]:
@@ -247,6 +250,7 @@ def gather(
         flow=tuple(flows.of([month]) for month in quarter.months),
         flow_quarters=(flows.of(quarter.months), flows.of(quarter.before.months)),
         audit=read_audit(own, quarter),
+        definition_changes=definition_changes(read_definitions(network.rows, headline.code)),
     )
 
 

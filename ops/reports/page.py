@@ -183,6 +183,11 @@ def _notes(report: HospitalReport) -> list[str]:
         )
     if any(counts is None for counts in report.headline):
         notes.append(f"{NONE}: no visits in these data.")
+    notes += [
+        f"Counted otherwise since the publication of {day(published_at)}: {'; '.join(words)}. "
+        "Every figure of this page is counted as defined today."
+        for published_at, words in report.definition_changes[-1:]
+    ]
     return notes
 
 

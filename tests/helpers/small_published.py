@@ -20,6 +20,25 @@ def fill_published(con: duckdb.DuckDBPyConnection) -> None:
     for table in ("core.dim_hospitals", "core.dim_payers", "marts.dim_cohorts"):
         name = table.split(".")[1]
         con.execute(f"create table published.{name} as select * from {table}")
+    con.execute(
+        """
+        create table published.measure_rules as
+        select measure_code, rule_code, rule_name, list_name, rule_value, unit
+        from published.measures, lateral (values
+            ('window_hours', 'window', null, window_hours::varchar, 'hours'),
+            ('requires_admission', 'admission required', null, if(requires_admission, 'yes', null),
+                null),
+            ('maximum_age_years', 'oldest age', null, maximum_age_years::varchar, 'years'),
+            ('return_diagnosis_group_code', 'diagnosis group of the return', null,
+                return_diagnosis_group_code, null),
+            ('return_diagnosis.I21', 'I21',
+                'diagnosis group ' || return_diagnosis_group_code || ' of the return',
+                if(return_diagnosis_group_code in ('ami', 'sentinel'), 'any age', null), null),
+            ('transfer_window_hours', 'transfer window hours', null, '24', 'hours')
+        ) as rules(rule_code, rule_name, list_name, rule_value, unit)
+        where rule_value is not null
+        """
+    )
     con.execute("create table published.rpt_snapshot as select * from quality.rpt_snapshot")
     con.execute(
         f"""

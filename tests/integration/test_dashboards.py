@@ -16,10 +16,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboards import queries
-from dashboards.queries import NETWORK, View, find_views
+from dashboards.queries import LATE_DATA, NETWORK, View, find_views
 from governance.errors import PublicationError
 from governance.settings import PROJECT_ROOT, Settings
 from ops.locked_files import open_locked
+from ops.publication.definitions import NOT_KEPT
 from ops.publication.publish import publish
 from ops.serve import serve
 from tests.helpers.dashboard import publish_small
@@ -164,8 +165,8 @@ def test_months_that_changed_are_marked_with_both_figures(
 ) -> None:
     """Three returns more come late in May: the hospital sees them, the network the first figures.
 
-    Then a publication whose first shown month was something else altogether before, and whose
-    second had two returns fewer.
+    Then a publication whose first shown month was another definition's before, of which no rule is
+    known, and whose second had two returns fewer.
     """
     settings = publish_small(tmp_path)
     monkeypatch.setenv("SCUTARI_HOME", str(settings.home))
@@ -182,10 +183,11 @@ def test_months_that_changed_are_marked_with_both_figures(
     assert row["month_on"] == dt.date(2024, 5, 1)
     assert row["now_numerator_count"] == row["first_numerator_count"] + 3
     assert row["now_all_visits_count"] == row["first_all_visits_count"]
+    assert (row["is_new_series"], row["change"]) == (False, LATE_DATA)
     said = words(run("ed_returns", "lakeside"))
-    assert "A dotted line marks a month whose figures are not those first published: 1 of" in said
+    assert "1 month with figures that are not those first published. Dotted line: late" in said
     assert "Months whose figures have changed" in said
-    assert "dotted line" not in words(run("ed_returns", "mill_valley"))
+    assert "Dotted line" not in words(run("ed_returns", "mill_valley"))
 
     shown = settings.published / "current.duckdb"
     assert queries.revisions(find_views(settings)[NETWORK], "lakeside", HEADLINE) == []
@@ -207,10 +209,16 @@ def test_months_that_changed_are_marked_with_both_figures(
             f"'frozen_period' where {cell} $1",
             months[0],
         )
+        con.execute(
+            "update history.rpt_ed_returns_monthly set definition = 'of an earlier version' "
+            f"where {cell} $1",
+            months[0],
+        )
     again = View(NETWORK, str(changed))
     first, second = queries.revisions(again, "lakeside", HEADLINE)
     assert [(first["month_on"],), (second["month_on"],)] == months
-    assert (first["is_new_series"], second["is_new_series"]) == (True, False)
+    assert (first["is_new_series"], first["change"]) == (True, NOT_KEPT)
+    assert (second["is_new_series"], second["change"]) == (False, LATE_DATA)
     assert second["now_numerator_count"] == second["first_numerator_count"] + 2
     assert first["first_numerator_count"] > 10
     assert queries.revisions(again, NETWORK, HEADLINE) == []

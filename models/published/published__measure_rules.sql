@@ -1,0 +1,137 @@
+-- One row per measure of ED returns and rule that decides what it counts, for the pages to say
+-- which rule has changed.
+--
+-- A rule that restricts nothing has no row, so that a rule which a later version adds changes no
+-- definition that does without it. Names and sources decide nothing and are not here.
+{{ config(alias='measure_rules') }}
+with measures as (
+    select * from {{ ref('ed_return_measures') }}
+),
+
+diagnosis_groups as (
+    select * from {{ ref('ed_diagnosis_groups') }}
+),
+
+dispositions as (
+    select * from {{ ref('ed_disposition_rules') }}
+),
+
+joining_rules as (
+    select * from {{ ref('ed_return_rules') }}
+),
+
+own_rules as (
+    {%- for column, name, unit in [
+        ("window_hours", "window", "hours"),
+        ("return_outcome_code", "outcome of the return", none),
+        ("return_diagnosis_group_code", "diagnosis group of the return", none),
+        ("index_diagnosis_group_code", "diagnosis group of the index visit", none),
+        ("minimum_age_years", "youngest age", "years"),
+        ("maximum_age_years", "oldest age", "years"),
+    ] %}
+        select
+            measure_code,
+            '{{ column }}' as rule_code,
+            '{{ name }}' as rule_name,
+            cast(null as string) as list_name,
+            cast({{ column }} as string) as rule_value,
+            cast({{ sql_literal(unit) }} as string) as unit
+        from measures
+        where {{ column }} is not null
+        union all
+    {%- endfor %}
+    {%- for column, name in [
+        ("requires_admission", "admission required"),
+        ("requires_same_hospital", "same hospital required"),
+    ] %}
+        select
+            measure_code,
+            '{{ column }}' as rule_code,
+            '{{ name }}' as rule_name,
+            cast(null as string) as list_name,
+            'yes' as rule_value,
+            cast(null as string) as unit
+        from measures
+        where {{ column }}
+        {% if not loop.last %}union all{% endif %}
+    {%- endfor %}
+),
+
+diagnosis_rules as (
+    {%- for end, name in [("return", "return"), ("index", "index visit")] %}
+        select
+            measures.measure_code,
+            concat('{{ end }}_diagnosis.', diagnosis_groups.icd10_prefix) as rule_code,
+            diagnosis_groups.icd10_prefix as rule_name,
+            concat(
+                'diagnosis group ', diagnosis_groups.group_code, ' of the {{ name }}'
+            ) as list_name,
+            case
+                when diagnosis_groups.maximum_age_years is null then 'any age'
+                else concat('to age ', cast(diagnosis_groups.maximum_age_years as string))
+            end as rule_value,
+            cast(null as string) as unit
+        from measures
+        inner join diagnosis_groups
+            on measures.{{ end }}_diagnosis_group_code = diagnosis_groups.group_code
+        {% if not loop.last %}union all{% endif %}
+    {%- endfor %}
+),
+
+-- What decides about visits decides about every measure.
+visit_rules as (
+    select
+        rule_code,
+        replace(rule_code, '_', ' ') as rule_name,
+        cast(rule_value as string) as rule_value,
+        unit
+    from joining_rules
+    {%- for column, name in [
+        ("can_be_index", "may be an index visit"),
+        ("can_be_return", "may be a return"),
+        ("is_admission", "is an admission"),
+        ("is_transfer", "is a transfer"),
+        ("is_death", "is a death"),
+    ] %}
+        union all
+        select
+            concat('disposition.', disposition_code, '.{{ column }}') as rule_code,
+            concat('disposition ', replace(disposition_code, '_', ' '), ' {{ name }}') as rule_name,
+            'yes' as rule_value,
+            cast(null as string) as unit
+        from dispositions
+        where {{ column }}
+    {%- endfor %}
+),
+
+final as (
+    select
+        measure_code,
+        rule_code,
+        rule_name,
+        list_name,
+        rule_value,
+        unit
+    from own_rules
+    union all
+    select
+        measure_code,
+        rule_code,
+        rule_name,
+        list_name,
+        rule_value,
+        unit
+    from diagnosis_rules
+    union all
+    select
+        measures.measure_code,
+        visit_rules.rule_code,
+        visit_rules.rule_name,
+        cast(null as string) as list_name,
+        visit_rules.rule_value,
+        visit_rules.unit
+    from visit_rules
+    cross join measures
+)
+
+select * from final

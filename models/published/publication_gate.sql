@@ -4,6 +4,7 @@
 -- published only from a build in which it succeeded.
 -- depends_on: {{ ref('rpt_ed_returns_monthly') }}
 -- depends_on: {{ ref('rpt_ed_returns_attrition') }}
+-- depends_on: {{ ref('rpt_ed_returns_by_stratum') }}
 -- depends_on: {{ ref('rpt_ed_audits_quarterly') }}
 -- depends_on: {{ ref('rpt_ed_audit_themes') }}
 -- depends_on: {{ ref('rpt_ed_census_monthly') }}
@@ -32,6 +33,7 @@
 -- depends_on: {{ ref('published__rpt_member_months') }}
 -- depends_on: {{ ref('published__rpt_quarantine') }}
 -- depends_on: {{ ref('published__rpt_reconciliation') }}
+-- depends_on: {{ ref('published__standard_strata') }}
 with snapshots as (
     select * from {{ ref('published__rpt_snapshot') }}
 ),

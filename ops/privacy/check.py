@@ -33,8 +33,15 @@ from ops.publication.publish import (
     NETWORK_TABLES,
     OWN_DERIVED_TABLES,
     PUBLICATION,
+    REFERENCE_TABLES,
     cells_query,
     network_query,
+)
+from ops.publication.standardised import (
+    OWN_RATIOS,
+    RATIOS_SCHEMA,
+    REFERENCE,
+    REFERENCE_SCHEMA,
 )
 from ops.publication.worklist import WORKLIST
 from ops.release.gate import GATE as RELEASE_GATE
@@ -47,6 +54,8 @@ _DERIVED_SCHEMAS = {
     "rpt_ed_returns_funnel": FUNNEL_SCHEMA,
     "rpt_ed_returns_funnel_limits": LIMITS_SCHEMA,
     "rpt_ed_return_curves": CURVES_SCHEMA,
+    REFERENCE: REFERENCE_SCHEMA,
+    OWN_RATIOS: RATIOS_SCHEMA,
 }
 # Drawn up for the network alone.
 _NETWORK_ONLY = frozenset({"rpt_ed_returns_funnel_limits"})
@@ -165,6 +174,9 @@ def _published(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:
     yield from _written(catalogue, "published", "publication", PUBLICATION)
     for name, cells in DERIVED_TABLES.items():
         yield from _derived(catalogue, "published", name, [cells_query(PUBLISHED_SCHEMA, *cells)])
+    for name, query in REFERENCE_TABLES.items():
+        read = [query, cells_query(PUBLISHED_SCHEMA, *HALF_YEARLY)]
+        yield from _derived(catalogue, "published", name, read)
     # Every model of the schema is held to the zone, copied into a file or not.
     for model in _models(project, PUBLISHED_SCHEMA):
         if model.name not in NETWORK_TABLES:
@@ -191,8 +203,9 @@ def _operational(catalogue: _Catalogue) -> Iterator[ZoneTable]:
             relations = [follow(cells_query("own", *cells), of_the_file)]
             relations += _followed(catalogue, name, [network])
             yield ZoneTable("operational", name, _drawn_up(name, relations))
-    for name, query in OWN_DERIVED_TABLES.items():
-        yield ZoneTable("operational", name, _drawn_up(name, [follow(query, of_the_file)]))
+    for name, queries in OWN_DERIVED_TABLES.items():
+        relations = [follow(query, of_the_file) for query in queries]
+        yield ZoneTable("operational", name, _drawn_up(name, relations))
 
 
 def _released(catalogue: _Catalogue, project: Project) -> Iterator[ZoneTable]:

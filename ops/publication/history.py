@@ -25,6 +25,7 @@ from governance.errors import PublicationError
 from governance.settings import Settings
 from ops.publication.definitions import keeps_definitions, known_cells, note_definitions
 from ops.publication.frozen_cells import FROZEN, OPEN, Figures, freeze, latest_closed
+from ops.publication.standardised import REFERENCE, merge_references
 
 # Where a new build's tables wait in memory until they are merged: of what is not shown nothing may
 # lie in the free blocks of a published file.
@@ -218,6 +219,8 @@ def _merge_ed_returns(
         _write(con, f"{FRESH}.{which[0]}", which[1], table, is_history=False)
         stamped = [*of_past, *unseen]
         _write(con, f"{HISTORY}.{which[0]}", which[1], stamped, published_at)
+    past_references = PAST_HISTORY if _has_history(con, REFERENCE) else None
+    merge_references(con, FRESH, HISTORY, past_references, (builds[1], new[1], pasts[1]))
 
 
 def _withheld(row: Figures) -> Figures:

@@ -62,6 +62,11 @@ OWN_TIME_TO_RETURN = """
     from warehouse.marts.rpt_ed_time_to_return
     where hospital_key = $hospital
 """
+OWN_STRATA = """
+    select hospital_key, measure_code, stratum_code, numerator_count, index_visits_count, period_on
+    from warehouse.marts.rpt_ed_returns_by_stratum
+    where hospital_key = $hospital
+"""
 OWN_AUDITS = """
     select
         quarter_on, reviewed_count, issue_count, reviewed_twice_count, unknown_cases_count
@@ -83,6 +88,7 @@ OWN_TABLES = {
     "rpt_ed_visit_mix_monthly": OWN_VISIT_MIX,
     "rpt_ed_intervals_monthly": OWN_INTERVALS,
     "rpt_ed_census_monthly": OWN_CENSUS,
+    "rpt_ed_returns_by_stratum": OWN_STRATA,
     "rpt_ed_time_to_return": OWN_TIME_TO_RETURN,
     "rpt_ed_audits_quarterly": OWN_AUDITS,
     "rpt_ed_audit_themes": OWN_AUDIT_THEMES,

@@ -48,6 +48,7 @@ from ops.publication.history import (
     past_publication,
 )
 from ops.publication.own_tables import OWN_TABLES
+from ops.publication.standardised import OWN_RATIOS, REFERENCE, own_ratios, strata_query
 from ops.publication.worklist import WORKLIST, write_worklist
 
 # The allow-list of what every signed-in reader may open; all of it from the schema `published`.
@@ -66,6 +67,7 @@ NETWORK_TABLES = (
     "rpt_quarantine",
     "rpt_reconciliation",
     "rpt_snapshot",
+    "standard_strata",
 )
 CURRENT = "current.duckdb"
 VERSIONS_KEPT = 3
@@ -88,8 +90,14 @@ DERIVED_TABLES = {
     "rpt_ed_returns_funnel": HALF_YEARLY,
     "rpt_ed_returns_funnel_limits": HALF_YEARLY,
 }
-# The same for a hospital's own file alone: the query of the cells in its schema `own`.
-OWN_DERIVED_TABLES = {"rpt_ed_return_curves": days_query("own")}
+# Drawn up from whole counts of all hospitals, joined until they may be shown (docs/adr/0038).
+REFERENCE_TABLES = {REFERENCE: strata_query("warehouse.marts")}
+# The same for a hospital's own file alone: the queries of what is read, in its schema `own` and of
+# the network's reference.
+OWN_DERIVED_TABLES = {
+    "rpt_ed_return_curves": (days_query("own"),),
+    OWN_RATIOS: (strata_query("own"), strata_query("warehouse.marts")),
+}
 
 
 @dataclass(frozen=True)
@@ -331,6 +339,8 @@ def _write_own(con: duckdb.DuckDBPyConnection, hospital: str, network: list[Cell
     _create(con, "own.rpt_ed_returns_funnel", own_funnel_table(half_yearly, network))
     days = [Day(*row) for row in con.execute(days_query("output.own")).fetchall()]
     _create(con, "own.rpt_ed_return_curves", curves_table(days))
+    ratios = own_ratios(con, "output.own", "output.main", hospital)
+    _create(con, f"own.{OWN_RATIOS}", ratios)
 
 
 def network_query(table: str) -> str:

@@ -140,6 +140,46 @@ def _time_to_return(
     )
 
 
+def fill_strata(con: duckdb.DuckDBPyConnection) -> None:
+    """Write the declared model of three strata, and the headline's half-years divided by them."""
+    insert(
+        con,
+        "published.standard_strata",
+        "stratum_number int, stratum_code varchar, stratum_name varchar, source varchar, "
+        "minimum_age_years int, maximum_age_years int, lowest_acuity_code varchar, "
+        "highest_acuity_code varchar, is_rest boolean, verified boolean",
+        [
+            (1, "young", "Age 0 to 39", "fixture", 0, 39, "1", "5", False, False),
+            (2, "old", "Age 40 and over", "fixture", 40, None, "1", "5", False, False),
+            (3, "rest", "Age not known", "fixture", None, None, None, None, True, False),
+        ],
+    )
+    con.execute(
+        """
+        create table marts.rpt_ed_returns_by_stratum as
+        with halves as (
+            select
+                hospital_key, measure_code,
+                (date_trunc('year', month_on)
+                    + to_months(6 * ((month(month_on) - 1) // 6)::int))::date as period_on,
+                sum(numerator_count)::bigint as returns,
+                sum(index_visits_count)::bigint as visits,
+                sum(numerator_count)::bigint // 3 as few_returns,
+                sum(index_visits_count)::bigint // 2 as few_visits
+            from marts.rpt_ed_returns_monthly
+            where measure_code = 'ed_return_72h_admitted'
+            group by all
+        )
+        select
+            hospital_key, measure_code, stratum_code,
+            if(stratum_code = 'young', few_returns, returns - few_returns) as numerator_count,
+            if(stratum_code = 'young', few_visits, visits - few_visits) as index_visits_count,
+            period_on
+        from halves cross join (values ('young'), ('old')) as strata(stratum_code)
+        """
+    )
+
+
 def _review_cases(hospitals: Sequence[str]) -> list[tuple[Any, ...]]:
     """Of each hospital five sampled cases of a closed quarter, two of them drawn, and two more."""
     closed, open_quarter = dt.date(2024, 10, 1), dt.date(2025, 1, 1)

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from tests.helpers.small_own_tables import fill_own, insert
+from tests.helpers.small_own_tables import fill_own, fill_strata, insert
 from tests.helpers.small_published import fill_published
 
 SNAPSHOT_ID = "20250210T031500Z"
@@ -150,6 +150,7 @@ def build_small_warehouse(
         _dimensions(con, is_synthetic=is_synthetic)
         _ed_returns(con, list(cells) if cells is not None else ed_return_cells())
         fill_own(con, {row[0]: row[3] for row in HOSPITALS}, DATA_THROUGH_AT)
+        fill_strata(con)
         _claims(con)
         _cohorts(con)
         _quality(con)

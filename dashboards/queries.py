@@ -222,6 +222,32 @@ def funnel_limits(view: View, measure: str, denominator: str, period: Any) -> li
     )
 
 
+def reference_strata(view: View, measure: str) -> list[Row]:
+    """Return the network's reference of a measure by stratum, the latest half-year first.
+
+    A file of a version that made none has none.
+    """
+    tables = "select 1 from duckdb_tables() where table_name = 'rpt_ed_reference_strata'"
+    if not _rows(view.path, tables):
+        return []
+    return _rows(
+        view.path,
+        "select * from main.rpt_ed_reference_strata where measure_code = $1 "
+        "order by period_on desc, stratum_number",
+        (measure,),
+    )
+
+
+def standardised_ratios(view: View, measure: str) -> list[Row]:
+    """Return a hospital's observed and expected returns by half-year, the latest first."""
+    return _rows(
+        view.path,
+        "select * from own.rpt_ed_standardised_ratios where measure_code = $1 "
+        "order by period_on desc",
+        (measure,),
+    )
+
+
 def return_curve_periods(view: View) -> list[Any]:
     """Return half-years that a hospital's own file has a time-to-return curve of, latest first."""
     found = _rows(

@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from dashboards import page, queries, tables
+from dashboards import page, queries, standardised, tables
 from dashboards.queries import NETWORK, Row, View
 from ops import charts
 from ops.publication.definitions import definition_changes
@@ -35,6 +35,8 @@ def render() -> None:
         _hospitals(view, measure["measure_code"], denominator)
     else:
         page.note("Each hospital sees its own counts of this measure; hospitals are not compared.")
+    if measure["is_headline"]:
+        standardised.draw(view, measure["measure_code"])
     _time_to_return(view)
     _attrition(view)
 

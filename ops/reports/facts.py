@@ -111,6 +111,8 @@ class HospitalReport:
         flow: of the quarter's months in order, None where there were no visits.
         flow_quarters: of the quarter, and of the one before.
         definition_changes: of the headline measure: the publication, and what changed.
+        ratio: the standardised one of the newest half-year that began with the quarter or before;
+            None where there is no reference.
     """
 
     hospital: Hospital
@@ -125,6 +127,7 @@ class HospitalReport:
     flow_quarters: tuple[Flow | None, Flow | None]
     audit: AuditFigures
     definition_changes: tuple[tuple[dt.datetime, tuple[str, ...]], ...]
+    ratio: Row | None
 
 
 def read_hospitals(network: File) -> dict[str, Hospital]:
@@ -251,7 +254,21 @@ def gather(
         flow_quarters=(flows.of(quarter.months), flows.of(quarter.before.months)),
         audit=read_audit(own, quarter),
         definition_changes=definition_changes(read_definitions(network.rows, headline.code)),
+        ratio=_ratio(own, headline, quarter),
     )
+
+
+def _ratio(own: File, measure: Measure, quarter: Quarter) -> Row | None:
+    if not own.rows(
+        "select 1 from duckdb_tables() where table_name = 'rpt_ed_standardised_ratios'"
+    ):
+        return None  # Published by a version that drew up none.
+    found = own.rows(
+        "select * from own.rpt_ed_standardised_ratios where measure_code = $1 "
+        "and period_on <= $2 and ratio is not null order by period_on desc limit 1",
+        [measure.code, quarter.begins_on],
+    )
+    return found[0] if found else None
 
 
 class _Counted:

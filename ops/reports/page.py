@@ -102,7 +102,7 @@ def lay_out(report: HospitalReport) -> Page:
         notes=tuple(_notes(report)),
         months=_months(report),
         funnel=_funnel(report),
-        peers=Section("Among other hospitals", _peers(report)),
+        peers=Section("Among other hospitals", (*_peers(report), *_ratio(report))),
         flow=flow_table(report),
         flow_note="Minutes: median, and 90th percentile in brackets, of each month. A quarter's "
         f"median cannot be made of its months. {NONE}: not known, or the data do not reach back.",
@@ -293,6 +293,18 @@ def _peers(report: HospitalReport) -> tuple[str, ...]:
     words.append(f"Pooled rate of the hospitals shown: {percent(peers.limits[0]['centre_rate'])}.")
     words.append(_group(peers, peer_group(report.hospital.peer_group_code)))
     return tuple(words)
+
+
+def _ratio(report: HospitalReport) -> tuple[str, ...]:
+    row = report.ratio
+    if row is None:
+        return ()
+    return (
+        f"On its own mix of age and acuity, {half_year(row['period_on'])}: "
+        f"{count(row['observed_count'])} returns observed, {row['expected']:,.1f} expected at the "
+        f"network's rates, ratio {row['ratio']:.2f} ({row['lower_limit']:.2f} to "
+        f"{row['upper_limit']:.2f}). Ratios of two hospitals are not to be ranked.",
+    )
 
 
 def _group(peers: Peers, name: str) -> str:

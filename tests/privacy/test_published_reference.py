@@ -246,8 +246,8 @@ def test_the_reference_beside_all_publications_gives_no_more(many_worlds: Worlds
 def _divided(rng: np.random.Generator, worlds: Worlds, at: int, row: Figures) -> Any:
     name = ("half", row.hospital_key, row.period_on, HEADLINE)
     returns, visits = (worlds.truths[at].get((*name, of), 0) for of in ("numerator", "index"))
-    young = int(rng.integers(0, returns + 1))
-    few = young + int(rng.integers(0, visits - returns + 1))
+    young = int(rng.binomial(returns, 0.5))
+    few = young + int(rng.binomial(visits - returns, 0.5))
     return {"young": Counts(young, few), "old": Counts(returns - young, visits - few)}
 
 

@@ -34,8 +34,8 @@ def _ratios(rows: list[Row]) -> None:
     page.note(
         "Expected: the returns that this hospital's index visits would have had if those of each "
         "age and acuity returned as often as the network's. A ratio above 1 is more than expected; "
-        "limits that hold 1 say that chance may explain it; they hold chance alone. Each ratio stands on the mix of its "
-        "own hospital: ratios of two hospitals are not to be ranked."
+        "limits that hold 1 say that chance may explain it, and they hold chance alone. Each ratio "
+        "stands on the mix of its own hospital: ratios of two hospitals are not to be ranked."
     )
     st.html(
         tables.table(

@@ -166,7 +166,9 @@ def moved(mixes: Mixes, secret: Secret, own: str | None, by: int) -> Iterator[Mi
     for other in ORDER:
         if other != code:
             # Within a joined stratum a hospital alone may differ, else another makes up for it.
-            partners = [None] if other in group else [h for h in mixes if h != secret.hospital]
+            partners: list[str | None] = [None]
+            if other not in group:
+                partners = [h for h in mixes if h != secret.hospital]
             for partner in partners:
                 if partner is None or partner != own:
                     steps = [(secret.hospital, code, by), (secret.hospital, other, -by)]

@@ -21,6 +21,7 @@ preceded as (
         legs.leg_key,
         legs.person_key,
         legs.hospital_key,
+        legs.is_planned,
         legs.arrived_at,
         lag(legs.hospital_key) over (
             partition by legs.person_key
@@ -71,7 +72,12 @@ placed as (
                 order by arrived_at asc nulls last, leg_key asc
             ),
             true
-        ) as is_last_leg
+        ) as is_last_leg,
+        {{ last_known("case when is_first_leg then is_planned end") }} over (
+            partition by person_key
+            order by arrived_at asc nulls last, leg_key asc
+            rows between unbounded preceding and current row
+        ) as is_stay_planned
     from judged
 ),
 
@@ -90,7 +96,7 @@ final as (
         legs.age_years,
         legs.follow_up_seconds,
         coalesce(placed.is_last_leg, true) as is_last_leg,
-        legs.is_planned,
+        coalesce(placed.is_stay_planned, legs.is_planned) as is_stay_planned,
         legs.is_departure_known,
         legs.can_be_index,
         legs.can_be_return,

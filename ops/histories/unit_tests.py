@@ -13,7 +13,6 @@ from ops.histories.steps import (
     HEADLINE,
     Row,
     departures,
-    first_of_leg,
     followed_legs,
     index_visits,
     leg_outcomes,

@@ -19,7 +19,7 @@ LIST_ITEMS_NAMED = 6
 # Of the rules; a rule that restricts nothing has no row (published__measure_rules).
 _DEFINITION = "md5(string_agg(rule_code || '=' || rule_value, '|' order by rule_code))"
 # How a file of an earlier version tells definitions apart: it knew the measure's row alone.
-_EARLIER_DEFINITION = """
+EARLIER_DEFINITION = """
     md5(concat_ws(
         '|', window_hours, requires_admission, requires_same_hospital,
         coalesce(return_diagnosis_group_code, '-'), coalesce(index_diagnosis_group_code, '-'),
@@ -178,7 +178,7 @@ def note_definitions(
     con.execute(
         f"create or replace temp table definitions as select measure_code, {_DEFINITION} as "
         f"definition, any_value(earlier) as earlier from {fresh}.{RULES} inner join (select "
-        f"measure_code, {_EARLIER_DEFINITION} as earlier from {fresh}.measures) "
+        f"measure_code, {EARLIER_DEFINITION} as earlier from {fresh}.measures) "
         "using (measure_code) group by measure_code"
     )
     is_kept = past is not None and keeps_definitions(con, past)

@@ -189,3 +189,18 @@ def test_a_change_made_with_the_upgrade_says_only_that_it_is_one(settings: Setti
     assert {(row["is_new_series"], row["change"]) for row in rows} == {(True, NOT_KEPT)}
     assert NOT_KEPT in words(NETWORK)
     assert len(queries.definitions(view, ANY_RETURN)) == 1
+
+
+# Digests of definitions as published files hold them. Another one hides every month that an
+# installation has published of the measure: change it only with what the measure counts.
+PUBLISHED = {
+    HEADLINE: "638cb8af1a2a8d5119402a0c5aa96ed2",
+    "ed_return_7d_paediatric_sepsis": "0693b52950d7b8e6de6acde672f26aaf",
+}
+
+
+def test_the_shipped_measures_count_what_they_counted(demo_settings: Settings) -> None:
+    found = dict(
+        query(demo_settings, "select measure_code, definition from history.measure_definitions")
+    )
+    assert {code: found[code] for code in PUBLISHED} == PUBLISHED

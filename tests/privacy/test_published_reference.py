@@ -160,25 +160,30 @@ def test_without_the_rule_the_same_attacker_finds_small_counts(
 
 def moved(mixes: Mixes, secret: Secret, own: str | None, by: int) -> Iterator[Mixes]:
     """Give other networks in which a count is another one and the shown sums are the same."""
-    groups = groups_of(mixes)
     (code,) = secret.codes
+    for steps in _steps(mixes, secret.hospital, code, own):
+        changed = {hospital: dict(mix) for hospital, mix in mixes.items()}
+        for hospital, of, sign in steps:
+            more = Counts(sign * by if secret.kind == "returns" else 0, sign * by)
+            changed[hospital][of] += more
+        yield changed
+
+
+def _steps(
+    mixes: Mixes, hospital: str, code: str, own: str | None
+) -> Iterator[list[tuple[str, str, int]]]:
+    """Within a joined stratum a hospital alone may differ, else another makes up for it."""
+    groups = groups_of(mixes)
     group = next(codes for codes in groups if code in codes)
-    for other in ORDER:
-        if other != code:
-            # Within a joined stratum a hospital alone may differ, else another makes up for it.
-            partners: list[str | None] = [None]
-            if other not in group:
-                partners = [h for h in mixes if h != secret.hospital]
-            for partner in partners:
-                if partner is None or partner != own:
-                    steps = [(secret.hospital, code, by), (secret.hospital, other, -by)]
-                    if partner is not None:
-                        steps += [(partner, code, -by), (partner, other, by)]
-                    changed = {hospital: dict(mix) for hospital, mix in mixes.items()}
-                    for hospital, of, step in steps:
-                        more = Counts(step if secret.kind == "returns" else 0, step)
-                        changed[hospital][of] += more
-                    yield changed
+    for other in (of for of in ORDER if of != code):
+        mine = [(hospital, code, 1), (hospital, other, -1)]
+        if other in group:
+            yield mine
+            continue
+        others = next(codes for codes in groups if other in codes)
+        for partner, gives, takes in itertools.product(mixes, group, others):
+            if partner not in (hospital, own):
+                yield [*mine, (partner, gives, -1), (partner, takes, 1)]
 
 
 def is_possible(mixes: Mixes) -> bool:

@@ -20,13 +20,18 @@ def draw(view: View, measure: str) -> None:
         view: whose figures.
         measure: the headline measure.
     """
-    st.header("Held to the network on its own mix")
+    st.header(
+        "What age and acuity lead one to expect"
+        if view.is_network
+        else "Held to the network on its own mix"
+    )
     reference = queries.reference_strata(view, measure)
     if not reference:
         st.info(NO_REFERENCE)
         return
     if not view.is_network:
         _ratios(queries.standardised_ratios(view, measure))
+        page.note("The reference is made once and stays; the hospital's own counts are today's.")
     _reference([row for row in reference if row["period_on"] == reference[0]["period_on"]])
 
 
@@ -59,8 +64,8 @@ def _reference(rows: list[Row]) -> None:
     period = tables.half_year_name(rows[0]["period_on"])
     page.note(
         f"Reference of the network, {period}: the {rows[0]['hospitals_count']} hospitals whose "
-        "half-year was shown. It is made once and stays; strata that are too small to be shown "
-        "are joined with the next. Own counts are today's."
+        "half-year was shown. Strata that are too small to be shown are joined with the next. Each "
+        "hospital sees in its own figures what its mix would lead one to expect."
     )
     page.table_under_chart(
         f"Reference of the network, {period}",

@@ -156,8 +156,12 @@ def test_a_file_of_an_earlier_version_gets_no_reference_of_what_it_has_shown(
     with duckdb.connect(str(path)) as con:
         con.execute("insert into history.publications values (now()::timestamp, $1)", [digest])
         con.execute("drop table history.rpt_ed_reference_strata")
+        con.execute("drop table main.rpt_ed_reference_strata")
+    assert "There is no reference yet" in page("network")
     publish_again(settings)
     assert query(settings.published / "current.duckdb", REFERENCE) == []
+    assert query(own_file(settings, "lakeside"), RATIOS) == []
+    assert "There is no reference yet" in page("lakeside")
 
 
 def page(scope: str) -> str:

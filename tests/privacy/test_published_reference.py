@@ -172,14 +172,13 @@ def moved(mixes: Mixes, secret: Secret, own: str | None, by: int) -> Iterator[Mi
 def _steps(
     mixes: Mixes, hospital: str, code: str, own: str | None
 ) -> Iterator[list[tuple[str, str, int]]]:
-    """Within a joined stratum a hospital alone may differ, else another makes up for it."""
+    """Within a joined stratum a hospital alone may differ; anywhere another may make up for it."""
     groups = groups_of(mixes)
     group = next(codes for codes in groups if code in codes)
     for other in (of for of in ORDER if of != code):
         mine = [(hospital, code, 1), (hospital, other, -1)]
         if other in group:
             yield mine
-            continue
         others = next(codes for codes in groups if other in codes)
         for partner, gives, takes in itertools.product(mixes, group, others):
             if partner not in (hospital, own):

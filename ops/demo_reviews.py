@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from chart_audit.codes import ISSUE, THEME, questions
+from chart_audit.database import forget
 from chart_audit.store import Case, Review, Store, opened_store
 from governance.errors import ChartAuditError
 from governance.settings import Settings
@@ -49,8 +50,7 @@ def forget_reviews(settings: Settings) -> None:
     """
     if not settings.is_synthetic:
         raise ChartAuditError("Nothing was made up: reviews of a real installation are people's.")
-    for path in settings.chart_audit.glob("*.sqlite*"):
-        path.unlink()
+    forget(settings)
 
 
 def _review_hospital(settings: Settings, hospital: str) -> int:

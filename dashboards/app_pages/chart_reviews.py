@@ -20,8 +20,8 @@ from chart_audit.store import Case, Review, Store, opened_store
 from dashboards import page, queries, tables
 from dashboards.access import require_own
 from dashboards.queries import Row
-from governance.errors import ChartAuditError
-from governance.settings import Settings, default_home
+from governance.errors import ChartAuditError, SettingsError
+from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
 
 STAGE_NAMES = {"first": "First review", "second": "Second review", "reconciled": "Reconciliation"}
 REASONS = {"sentinel": "sentinel return", "sample": "random sample"}
@@ -41,10 +41,15 @@ def render() -> None:
         st.info("There is no case to review: a quarter is sampled ten days after its end.")
         return
     try:
-        with opened_store(Settings(home=default_home()), hospital) as store:
+        with opened_store(_settings(), hospital) as store:
             _audit(store, hospital, cases)
-    except ChartAuditError as error:
+    except (ChartAuditError, SettingsError) as error:
         st.error(str(error))
+
+
+def _settings() -> Settings:
+    home = default_home()
+    return load_settings(home) if (home / SETTINGS_FILE).exists() else Settings(home=home)
 
 
 def _audit(store: Store, hospital: str, cases: Sequence[Row]) -> None:

@@ -7,7 +7,7 @@ meanwhile is not overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -80,22 +80,30 @@ class Findings:
 
 
 @contextmanager
-def opened_store(settings: Settings, hospital: str) -> Iterator[Store]:
+def opened_store(
+    settings: Settings, hospital: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Iterator[Store]:
     """Open a hospital's store, and make it at its first use.
+
+    Args:
+        settings: the installation.
+        hospital: its key.
+        clock: what is saved when, UTC; another one is for made-up reviews.
 
     Raises:
         ChartAuditError: others may read the file, it is of another version or cannot be opened.
     """
     with open_database(settings, hospital) as database:
-        yield Store(database, hospital)
+        yield Store(database, hospital, clock)
 
 
 class Store:
     """The reviews of one hospital."""
 
-    def __init__(self, database: Database, hospital: str) -> None:
+    def __init__(self, database: Database, hospital: str, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._hospital = hospital
+        self._clock = clock
         self._complete_codes()
 
     def open_case(self, case: Case, reviewer: str) -> None:
@@ -111,7 +119,7 @@ class Store:
                     case.reason_code,
                     case.quarter_on,
                     reviewer,
-                    _now(),
+                    self._now(),
                 ),
             )
 
@@ -274,7 +282,7 @@ class Store:
         return replace(review, version=before.version + 1, state_code=state)
 
     def _write(self, before: Review, review: Review, state: str) -> None:
-        now, version = _now(), before.version + 1
+        now, version = self._now(), before.version + 1
         place = (review.index_visit_key, review.stage_code)
         self._database.execute(
             "insert into reviews (index_visit_key, stage_code, reviewer, state_code, version, "
@@ -329,6 +337,9 @@ class Store:
                 _SEPARATOR.join(sorted(edit.after)),
             ),
         )
+
+    def _now(self) -> str:
+        return self._clock().isoformat(timespec="microseconds")
 
     def _states(self) -> dict[str, dict[str, tuple[str, str]]]:
         found: dict[str, dict[str, tuple[str, str]]] = {}
@@ -387,7 +398,3 @@ class Store:
 
 def _codes(text: str) -> frozenset[str]:
     return frozenset(text.split(_SEPARATOR)) - {""}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,10 +58,11 @@ def review(
     stage: str = "first",
     quarter: str = QUARTERS[0],
     is_draft: bool = False,
+    at: datetime | None = None,
 ) -> None:
-    """Save one review of a case."""
+    """Save one review of a case, at an instant or now."""
     reviewer = {"first": FIRST, "second": SECOND, "reconciled": THIRD}[stage]
-    with opened_store(settings, hospital) as store:
+    with opened_store(settings, hospital, lambda: at or datetime.now(UTC)) as store:
         store.open_case(Case(token, None, "sample", quarter), reviewer)
         written = Review(token, stage, reviewer, answers=answers, comment=COMMENT)
         if is_draft:
@@ -91,11 +93,17 @@ def review_at_random(settings: Settings, *, cases: int = 25, seed: int = 3) -> N
 def _review_case(settings: Settings, hospital: str, token: str, rng: random.Random) -> None:
     themes = list(questions()["theme"].answers)
     quarter = rng.choice(QUARTERS)
+    at = datetime.fromisoformat(quarter).replace(tzinfo=UTC) + timedelta(
+        days=rng.choice([150, 182, 183, 184, 200])
+    )
 
     def save(stage: str, *, is_draft: bool = False) -> None:
+        nonlocal at
+        at += timedelta(days=rng.choice([0, 1, 30]), seconds=1)
         chosen = rng.sample(themes, rng.randint(1, 4))
         answers = issue(*chosen) if rng.random() < 0.4 else NO_ISSUE
-        review(settings, hospital, token, answers, stage=stage, quarter=quarter, is_draft=is_draft)
+        kept = {"stage": stage, "quarter": quarter, "is_draft": is_draft, "at": at}
+        review(settings, hospital, token, answers, **kept)
 
     stages = rng.choice(["", "first", "first second", "first second reconciled"]).split()
     for stage in stages:

@@ -156,3 +156,45 @@ def counted(folder: Path, index_visits: Mapping[str, str]) -> dict[tuple[str, st
                 count.issues += 1
                 count.themes.update(code for name, code in stands if name == "theme")
     return found
+
+
+@dataclass
+class HalfYear:
+    """What the stores say of one hospital's cases that were first reviewed in a half-year."""
+
+    reviewed: int = 0
+    issues: int = 0
+    themes: Counter[str] = field(default_factory=Counter)
+
+
+def counted_by_half_year(folder: Path) -> tuple[dict[tuple[str, str], HalfYear], str]:
+    """Count what stands, row by row, by hospital and half-year; and say when the last review came.
+
+    Of second reviews nothing stands: the last review is a first or reconciled one.
+    """
+    found: dict[tuple[str, str], HalfYear] = {}
+    last = ""
+    for path in sorted(folder.glob("*.sqlite")):
+        with closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute(
+                "select index_visit_key, stage_code, submitted_at, review_id from reviews "
+                "where state_code = 'submitted' and stage_code <> 'second' order by stage_code"
+            ).fetchall()
+            answers = connection.execute("select review_id, field_code, code from answers")
+            given: dict[int, set[tuple[str, str]]] = {}
+            for number, name, code in answers:
+                given.setdefault(number, set()).add((name, code))
+        cases: dict[str, list[tuple[str, int]]] = {}
+        for token, _, at, number in rows:
+            cases.setdefault(token, []).append((at, number))
+            last = max(last, at)
+        for reviews in cases.values():
+            first = reviews[0][0]
+            period = f"{first[:4]}-{'01' if first[5:7] <= '06' else '07'}-01"
+            count = found.setdefault((path.stem, period), HalfYear())
+            stands = given[reviews[-1][1]]
+            count.reviewed += 1
+            if ("quality_issue", "yes") in stands:
+                count.issues += 1
+                count.themes.update(code for name, code in stands if name == "theme")
+    return found, last

@@ -45,16 +45,19 @@ periods as (
     group by hospital_key, period_on
 ),
 
+-- Counted theme by theme of the list, not grouped by what was found: a code reaches no row as itself.
 themes as (
     select
         reviews.hospital_key,
-        {{ group_label('review_themes.theme_code') }} as theme_code,
-        count(*) as theme_count,
+        findings.finding_code,
+        count(case when review_themes.theme_code = findings.finding_code then 1 end)
+            as theme_count,
         reviews.period_on
     from reviews
     inner join review_themes on reviews.review_key = review_themes.review_key
+    cross join findings
     where reviews.is_quality_issue
-    group by reviews.hospital_key, {{ group_label('review_themes.theme_code') }}, reviews.period_on
+    group by reviews.hospital_key, findings.finding_code, reviews.period_on
 ),
 
 final as (
@@ -84,7 +87,7 @@ final as (
         on
             periods.hospital_key = themes.hospital_key
             and periods.period_on = themes.period_on
-            and findings.finding_code = themes.theme_code
+            and findings.finding_code = themes.finding_code
 )
 
 select * from final

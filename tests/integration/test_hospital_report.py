@@ -20,10 +20,10 @@ from governance.errors import ReportError
 from governance.settings import Settings
 from ops.cli.main import main
 from ops.publication.publish import publish
-from ops.reports.audit import AuditFigures, NetworkFindings
-from ops.reports.sections import audit_words
 from ops.reports import write
+from ops.reports.audit import AuditFigures, NetworkFindings
 from ops.reports.quarters import read_quarter
+from ops.reports.sections import audit_words
 from ops.reports.wording import NONE
 from ops.reports.write import opened_batch
 from tests.helpers.reported import QUARTER, Read, copied, published_home, read, words_of

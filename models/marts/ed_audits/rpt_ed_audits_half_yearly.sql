@@ -1,7 +1,7 @@
--- One row per hospital, half-year with a case first reviewed in it, and finding: the issue, or a theme.
+-- One row per hospital, half-year with a case first reviewed in it, and finding: issue or theme.
 --
--- A case counts in the half-year of its first review, which never changes: a later review may change
--- what was found, not when.
+-- A case counts in the half-year of its first review, which never changes: a later review may
+-- change what was found, not when.
 with reviews as (
     select
         *,
@@ -45,7 +45,7 @@ periods as (
     group by hospital_key, period_on
 ),
 
--- Counted theme by theme of the list, not grouped by what was found: a code reaches no row as itself.
+-- Counted theme by theme of the list, not grouped by what was found: no code becomes a row.
 themes as (
     select
         reviews.hospital_key,

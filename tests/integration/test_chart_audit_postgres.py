@@ -28,7 +28,7 @@ from governance.settings import SETTINGS_FILE, ReviewDatabase, Settings, load_se
 from ops.cli.main import main
 from tests.helpers.postgres import dsn_of, run
 from tests.helpers.review_database import DSN_ENV, at_a_prompt, in_postgres, made_again
-from tests.helpers.reviews import NO_ISSUE, issue, review
+from tests.helpers.reviews import FIRST, NO_ISSUE, issue, review
 
 pytestmark = pytest.mark.integration
 
@@ -297,12 +297,15 @@ def test_reviews_move_whole_and_only_once(
     (settings.chart_audit / "H1.sqlite").write_bytes(copy)
     (settings.chart_audit / "H1.sqlite").chmod(0o600)
     assert move_reviews(settings) == ["H1"]
-    review(settings, "H1", "z" * 20, NO_ISSUE)
-    (settings.chart_audit / "H1.sqlite").write_bytes(copy)
-    (settings.chart_audit / "H1.sqlite").chmod(0o600)
-    with pytest.raises(ChartAuditError, match="holds other reviews of hospital H1"):
+    # Of two that differ neither is changed.
+    review(settings, "H3", "z" * 20, NO_ISSUE)
+    (settings.chart_audit / "H3.sqlite").write_bytes(copy)
+    (settings.chart_audit / "H3.sqlite").chmod(0o600)
+    with pytest.raises(ChartAuditError, match="holds other reviews of hospital H3"):
         move_reviews(settings)
-    assert (settings.chart_audit / "H1.sqlite").read_bytes() == copy
+    assert (settings.chart_audit / "H3.sqlite").read_bytes() == copy
+    (settings.chart_audit / "H3.sqlite").unlink()
+    assert _states(settings, "H3") == {"z" * 20: {"first": (FIRST, "submitted")}}
 
 
 def _fill(settings: Settings) -> None:

@@ -319,7 +319,7 @@ def test_a_half_year_that_is_hidden_or_not_there_is_said_to_be_so() -> None:
         None: "Of the network's reviews no half-year is closed yet.",
         NetworkFindings(on, None, None, ()): "2025: not shown, small or derivable counts.",
         NetworkFindings(on, 1200, None, ()): "1,200 reviewed cases; how many had an issue is small",
-        NetworkFindings(on, 1200, 0, ()): "in 0 of 1,200 reviewed cases (0.00 %).",
+        NetworkFindings(on, 1200, 0, ()): "in 0 of 1,200 reviewed cases (0.00\N{NO-BREAK SPACE}%).",
     }
     for network, words in said.items():
         assert words in audit_words(AuditFigures(0, 0, 0, 0, 0, (), network))[-1]

@@ -85,6 +85,8 @@ def draw_worlds(count: int, *, seed: int, hospitals: int = 5, themes: int = 3) -
     """Draw half-years crowded about the thresholds, where every part of the rule is needed."""
     rng = np.random.default_rng(seed)
     scale = rng.choice([2, 4, 8, 20, 60], size=(count, 1))
+    # In some one hospital has nearly all: the others are left with few.
+    scale = scale * rng.choice([0.1, 1, 1, 6], size=(count, hospitals))
     quiet = rng.random((count, hospitals)) < rng.choice([0, 0.3], size=(count, 1))
     reviewed = np.where(quiet, 0, rng.poisson(scale, (count, hospitals)))
     issues = rng.binomial(reviewed, rng.choice([0, 0.2, 0.5, 0.9, 1], size=(count, 1)))

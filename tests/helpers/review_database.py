@@ -10,6 +10,7 @@ from adbc_driver_postgresql import dbapi
 
 from governance.connections import ConnectionString
 from governance.settings import ReviewDatabase, Settings
+from tests.helpers.reviews import NO_ISSUE, issue, review
 
 DSN_ENV = "SCUTARI_TEST_REVIEWS_DSN"
 
@@ -47,3 +48,12 @@ def at_a_prompt(settings: Settings, hospital: str, *statements: str) -> list[tup
         for statement in statements:
             cursor.execute(statement)
         return [tuple(row) for row in cursor.fetchall()]
+
+
+def review_some(settings: Settings) -> None:
+    """Review two cases of H1 and one of H2, one of them twice and half-way reconciled."""
+    review(settings, "H1", "a" * 20, issue("handover", "crowding"))
+    review(settings, "H1", "a" * 20, NO_ISSUE, stage="second")
+    review(settings, "H1", "a" * 20, issue("handover"), stage="reconciled", is_draft=True)
+    review(settings, "H1", "c" * 20, NO_ISSUE)
+    review(settings, "H2", "a" * 20, NO_ISSUE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import stat
 import subprocess
 import sys
 import threading
@@ -53,20 +52,8 @@ def settings(
 
 
 @pytest.fixture
-def file_settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path)
-
-
-@pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     with opened_store(settings, "H01") as opened:
-        opened.open_case(CASE, "anna")
-        yield opened
-
-
-@pytest.fixture
-def file_store(file_settings: Settings) -> Iterator[Store]:
-    with opened_store(file_settings, "H01") as opened:
         opened.open_case(CASE, "anna")
         yield opened
 
@@ -385,71 +372,6 @@ def test_a_comment_that_cannot_be_saved_is_said_so(store: Store, comment: str) -
 def test_a_hospitals_code_cannot_lead_elsewhere(settings: Settings, hospital: str) -> None:
     with pytest.raises(ChartAuditError), opened_store(settings, hospital):
         pass
-
-
-def test_the_file_is_its_owners_alone(file_settings: Settings, file_store: Store) -> None:
-    path = store_path(file_settings, "H01")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    path.chmod(0o644)
-    with (
-        pytest.raises(ChartAuditError, match="closed to others"),
-        opened_store(file_settings, "H01"),
-    ):
-        pass
-
-
-def test_a_directory_with_a_group_lets_the_group_read(file_settings: Settings) -> None:
-    file_settings.chart_audit.mkdir()
-    file_settings.chart_audit.chmod(0o2750)
-    with opened_store(file_settings, "H01"):
-        assert stat.S_IMODE(store_path(file_settings, "H01").stat().st_mode) == 0o640
-
-
-def test_an_erased_persons_case_is_gone_to_the_last_byte(
-    file_settings: Settings, file_store: Store
-) -> None:
-    other = replace(CASE, index_visit_key="c" * 20)
-    file_store.open_case(other, "anna")
-    file_store.save_draft(Review(other.index_visit_key, "first", "anna", comment="stays"))
-    submitted(file_store, "first", "anna", ISSUE)
-    second = replace(file_store.read(KEY, "second", "berta"), comment="Mrs Smith of Elm Street")
-    file_store.save_draft(second)
-    path = store_path(file_settings, "H01")
-    assert b"Elm Street" in path.read_bytes()
-    assert file_store.remove_case(KEY) == 2
-    assert b"Elm Street" not in path.read_bytes()
-    assert KEY.encode() not in path.read_bytes()
-    assert set(file_store.states()) == {other.index_visit_key}
-    # The guards stand again.
-    with pytest.raises(REFUSED):
-        raw(file_settings, "delete from edits")
-    with pytest.raises(ChartAuditError, match="ever begun"):
-        file_store.remove_case(KEY)
-    with pytest.raises(REFUSED):
-        raw(file_settings, "delete from comments")
-
-
-def test_a_link_in_the_place_of_the_file_is_refused(
-    file_settings: Settings, tmp_path: Path
-) -> None:
-    file_settings.chart_audit.mkdir()
-    (tmp_path / "other").touch(0o600)
-    store_path(file_settings, "H01").symlink_to(tmp_path / "other")
-    with pytest.raises(ChartAuditError), opened_store(file_settings, "H01"):
-        pass
-
-
-def test_a_locked_file_is_said_to_be_locked(file_settings: Settings, file_store: Store) -> None:
-    read = file_store.read(KEY, "first", "anna")
-    file_store._database.execute("pragma busy_timeout = 10")
-    holder = sqlite3.connect(store_path(file_settings, "H01"), isolation_level=None)
-    holder.execute("begin immediate")
-    with pytest.raises(ChartAuditError, match="was not saved"):
-        file_store.save_draft(read)
-    holder.execute("rollback")
-    holder.close()
-    assert file_store.save_draft(read).version == 1
 
 
 def test_eleven_themes_in_three_groups_have_words() -> None:

@@ -21,7 +21,8 @@ from chart_audit.move import move_reviews
 from chart_audit.store import Case, Review, Store, opened_store
 from governance.errors import ChartAuditError
 from governance.settings import Settings
-from tests.helpers.review_database import at_a_prompt, in_postgres, made_again, review_some
+from tests.helpers.postgres import dsn_of, run
+from tests.helpers.review_database import DSN_ENV, at_a_prompt, in_postgres, made_again, review_some
 from tests.helpers.reviews import FIRST, NO_ISSUE, issue, review
 
 pytestmark = pytest.mark.integration
@@ -254,6 +255,40 @@ def _files_with(settings: Settings, pg_data: Path, words: str) -> list[Path]:
     return [
         p for p in (pg_data / "base").rglob("*") if p.is_file() and words.encode() in p.read_bytes()
     ]
+
+
+def test_a_restored_backup_has_its_reviews_and_its_guards(
+    settings: Settings, pg_data: Path, pg_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/chart_audit.md says: dumped while it is in use, restored into an empty database."""
+    review_some(settings)
+    before, backup = _histories(settings), settings.home / "backup"
+    assert settings.review_database
+    prefix = settings.review_database.prefix
+    ((folder,),) = run(pg_dsn, "select setting from pg_config where name = 'BINDIR'")
+    tools = Path(folder)
+    dump = [
+        tools / "pg_dump",
+        "--format=custom",
+        f"--schema={prefix}-*",
+        f"--file={backup}",
+        pg_dsn,
+    ]
+    subprocess.run(dump, check=True)
+    run(pg_dsn, "create database restored")
+    try:
+        restored = dsn_of(pg_data, database="restored")
+        subprocess.run([tools / "pg_restore", "--dbname", restored, backup], check=True)
+        monkeypatch.setenv(DSN_ENV, restored)
+        assert _histories(settings) == before
+        for guarded in ("delete from edits", "truncate comments", "delete from answers"):
+            with pytest.raises(dbapi.IntegrityError):
+                at_a_prompt(settings, "H2", guarded)
+        # And goes on where it was: numbers of new reviews follow those that there are.
+        review(settings, "H2", "a" * 20, NO_ISSUE, stage="second")
+        assert named_visits(settings) == ["a" * 20, "c" * 20]
+    finally:
+        run(pg_dsn, "drop database restored (force)")
 
 
 # The same as in files.

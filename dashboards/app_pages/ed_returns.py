@@ -7,6 +7,7 @@ from html import escape
 import streamlit as st
 
 from dashboards import page, queries, standardised, tables
+from dashboards.findings import network_findings
 from dashboards.queries import NETWORK, Row, View
 from ops import charts
 from ops.publication.definitions import definition_changes
@@ -39,6 +40,8 @@ def render() -> None:
         standardised.draw(view, measure["measure_code"])
     _time_to_return(view)
     _attrition(view)
+    st.header("What chart reviews found")
+    network_findings(view)
 
 
 def _choose(view: View) -> tuple[Row, str]:

@@ -23,6 +23,7 @@ from extract.lake import sha256_of
 from governance.audit.verify import read_own_log
 from governance.errors import PublicationError
 from governance.settings import Settings
+from ops.publication import audit_history
 from ops.publication.definitions import keeps_definitions, known_cells, note_definitions
 from ops.publication.frozen_cells import FROZEN, OPEN, Figures, freeze, latest_closed
 from ops.publication.standardised import REFERENCE, merge_references
@@ -164,10 +165,14 @@ def merge_history(con: duckdb.DuckDBPyConnection, past: Past, published_at: dt.d
         name = str(past.file).replace("'", "''")
         con.execute(f"attach '{name}' as past (read_only)")
     try:
-        before = PAST_HISTORY if past.file is not None else None
-        note_definitions(con, FRESH, HISTORY, before, published_at)
+        past_schema = PAST_HISTORY if past.file is not None else None
+        note_definitions(con, FRESH, HISTORY, past_schema, published_at)
         _merge_ed_returns(con, past, published_at)
         merge_claims(con, past)
+        before = audit_history.TABLE if _has_history(con, audit_history.TABLE) else None
+        audit_history.merge_audits(
+            con, FRESH, HISTORY, before and f"past.history.{before}", is_lost=past.is_lost
+        )
         _merge_totals(con, past)
         _note_publication(con, past)
     finally:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from ops.histories.measure_histories import (
+    PREFIX,
+    EdVisit,
+    Inpatient,
+    MeasureHistory,
+    measure_codes,
+)
 from ops.histories.worked import SEEDS, History, Visit, read_rows
 
 INTRODUCTION = """\
@@ -66,7 +73,16 @@ answer is for the 72-hour return with admission: numerator / index visits / all 
 """
 
 
-def definitions_page(histories: list[History]) -> str:
+MEASURES_NOTE = f"""\
+## Worked histories of every measure
+
+Each history is one person, told for all measures at once. Of an index visit are said the measures
+that count it and those whose index denominator does not hold it; in all others it is in the
+denominator and not counted. Codes are written without `{PREFIX}`.
+"""
+
+
+def definitions_page(histories: list[History], of_measures: list[MeasureHistory]) -> str:
     """The page as Markdown."""
     rules = {
         row["rule_code"]: row["rule_value"] for row in read_rows(SEEDS / "ed_return_rules.csv")
@@ -77,6 +93,9 @@ def definitions_page(histories: list[History]) -> str:
     lines.extend([*_exclusions(), "", HISTORIES_NOTE])
     for history in histories:
         lines.extend(_history(history))
+    lines.append(MEASURES_NOTE)
+    for history_of_measures in of_measures:
+        lines.extend(_measure_history(history_of_measures))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -112,10 +131,9 @@ def _exclusions() -> list[str]:
 
 
 def _history(history: History) -> list[str]:
-    title = history.name.replace("_", " ")
     answer = f"{history.numerator} / {history.index_visits} / {history.all_visits}"
     lines = [
-        f"### {history.example}. {title[0].upper()}{title[1:]}",
+        f"### {history.example}. {_title(history.name)}",
         "",
         f"**{answer}**: {history.why}.",
     ]
@@ -137,7 +155,9 @@ def _visit(visit: Visit) -> str:
     ended = f"{visit.disposition or 'not known'}{' (planned)' if visit.is_planned else ''}"
     index = visit.exclusion_reason or "yes"
     returned = (
-        "" if visit.elapsed_seconds is None else f"{visit.return_visit} after {_clock(visit)}"
+        ""
+        if visit.elapsed_seconds is None
+        else f"{visit.return_visit} after {_clock(visit.elapsed_seconds)}"
     )
     return (
         f"| {visit.key} | {visit.hospital} | {visit.arrived_local} | {left} | {ended} "
@@ -145,7 +165,57 @@ def _visit(visit: Visit) -> str:
     )
 
 
-def _clock(visit: Visit) -> str:
-    minutes, seconds = divmod(visit.elapsed_seconds or 0, 60)
+def _clock(elapsed_seconds: int) -> str:
+    minutes, seconds = divmod(elapsed_seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02} h"
+
+
+def _measure_history(history: MeasureHistory) -> list[str]:
+    lines = [
+        f"### {history.example}. {_title(history.name)}",
+        "",
+        f"{history.why[0].upper()}{history.why[1:]}. Born {history.born_on}"
+        + (f", died {history.died_on}." if history.died_on else "."),
+        "",
+        "| visit | hospital | from | to | ended | main diagnosis |",
+        "|---|---|---|---|---|---|",
+        *(_ed_visit(visit) for visit in history.visits),
+        *(_inpatient(stay) for stay in history.inpatient),
+        "",
+        "| index visit | return | counted in | not in the denominator of |",
+        "|---|---|---|---|",
+    ]
+    for answer in history.answers:
+        gap = f" after {_clock(answer.elapsed_seconds)}" if answer.elapsed_seconds else ""
+        lines.append(
+            f"| {answer.index_visit.key} | {answer.returned or 'none'}{gap} "
+            f"| {_codes(answer.counted_in)} | {_codes(answer.left_out_of)} |"
+        )
+    return [*lines, f"\nData complete to {history.data_through:%Y-%m-%d %H:%M:%S} UTC.\n"]
+
+
+def _ed_visit(visit: EdVisit) -> str:
+    ended = f"{visit.disposition or 'not known'}{' (planned)' if visit.is_planned else ''}"
+    return (
+        f"| {visit.key} | {visit.hospital} | {visit.arrived_local} "
+        f"| {visit.departed_local or 'not recorded'} | {ended} | {visit.diagnosis or 'none'} |"
+    )
+
+
+def _inpatient(stay: Inpatient) -> str:
+    through = f"through {stay.ed_visit}" if stay.ed_visit else "no ED visit"
+    kind = f"inpatient, {stay.admission_type or 'type not known'}, {through}"
+    return (
+        f"| {stay.key} | {stay.hospital} | {stay.admitted_local} "
+        f"| {stay.discharged_local or 'not recorded'} | {kind} | {stay.diagnosis or 'none'} |"
+    )
+
+
+def _codes(codes: frozenset[str]) -> str:
+    named = [code.removeprefix(PREFIX) for code in measure_codes() if code in codes]
+    return ", ".join(named) or "none"
+
+
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:].replace("_", " ")

@@ -86,10 +86,14 @@ class MeasureHistory:
         """The one person of the history."""
         return f"p{self.example}"
 
+    @property
+    def contacts(self) -> tuple[EdVisit | Inpatient, ...]:
+        """ED visits and inpatient encounters."""
+        return (*self.visits, *self.inpatient)
+
     def hospital_of(self, key: str | None) -> str | None:
         """Where an ED visit or an inpatient encounter of this history took place."""
-        contacts: tuple[EdVisit | Inpatient, ...] = (*self.visits, *self.inpatient)
-        return next((contact.hospital for contact in contacts if contact.key == key), None)
+        return next((contact.hospital for contact in self.contacts if contact.key == key), None)
 
     def follow_up_seconds(self, visit: EdVisit) -> int | None:
         """Seconds from a departure to the end of the data; None after a death."""

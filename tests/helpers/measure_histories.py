@@ -21,11 +21,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 def operational_rows(histories: Sequence[MeasureHistory]) -> tuple[Rows, dict[int, str]]:
     """Rows by table of the EHR; and the name of each ED visit by its id."""
-    contacts: list[tuple[MeasureHistory, EdVisit | Inpatient]] = [
-        (history, contact)
-        for history in histories
-        for contact in (*history.visits, *history.inpatient)
-    ]
+    contacts = [(history, contact) for history in histories for contact in history.contacts]
     places = sorted({(history.person, contact.hospital) for history, contact in contacts})
     patient = {place: number for number, place in enumerate(places, FIRST_ID)}
     number_of = {contact.key: number for number, (_, contact) in enumerate(contacts, FIRST_ID)}
@@ -94,5 +90,5 @@ def time_zones(histories: Sequence[MeasureHistory]) -> dict[str, str]:
     return {
         MARK + contact.hospital: contact.time_zone
         for history in histories
-        for contact in (*history.visits, *history.inpatient)
+        for contact in history.contacts
     }

@@ -26,6 +26,7 @@ from governance.settings import SETTINGS_FILE, Settings, default_home
 from governance.settings import load_settings as read_settings
 from ops.cli.broker import add_broker
 from ops.cli.erase import register as register_erasure
+from ops.cli.explain import add_explain
 from ops.cli.ledger import add_ledger
 from ops.cli.match import match
 from ops.cli.report import add_report
@@ -276,6 +277,7 @@ add_ledger(main, _home_option)
 
 
 add_broker(vault, _home_option)
+add_explain(main, _home_option)
 add_report(main, _home_option)
 add_worklist(main, _home_option)
 add_zones(main, _home_option)

@@ -25,6 +25,7 @@ _ZONE_OF: dict[str, str | None] = {
     "chart-audit hand-over": "dashboards",
     "dashboard": "dashboards",
     "erase": ADMINISTRATOR,
+    "explain": None,
     "ledger close": "release",
     "ledger show": "release",
     "publish": "builder",

@@ -8,6 +8,7 @@ installations of their own.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from governance.errors import BuildError
 from governance.settings import Settings
+from ops.explain import explain
 from ops.histories.measure_histories import MeasureHistory, load_measure_histories, measure_codes
 from tests.helpers import histories, measure_histories, operational, pipeline
 
@@ -280,3 +283,72 @@ def test_the_published_file_hides_these_small_cells(
     assert not rows.is_empty()
     assert rows["is_suppressed"].any()
     assert not shown["numerator_count"].is_between(1, 10).any()
+
+
+def _explained(installation: Installation, visit: str) -> list[list[str]]:
+    """What is said of a registration, cell by cell, with names of the histories for tokens."""
+    names = installation.visit_names
+    token = next(token for token, name in names.items() if name == visit)
+    text = "\n".join(explain(installation.settings, token))
+    for token, name in names.items():
+        text = text.replace(token, name)
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+
+
+def test_a_registration_explains_itself(installations: dict[datetime, Installation]) -> None:
+    """History 10: A sends to B, B sends home, the person comes back to A 42 hours later."""
+    told = _explained(installations[max(LIMITS)], "10b")
+    on_to = "no index visit: Went on to another hospital of the network"
+    stay = "goes on from the stay 10a; index visit, back after 42:00:00"
+    back = "return from 10b after 42:00:00; no index visit: Admitted to hospital"
+    assert told[1:5] == [
+        ["2024-06-01 08:00:00", "2024-06-01 10:00:00", "A", "transferred", "10a", on_to],
+        [">", "2024-06-01 11:00:00", "2024-06-01 15:00:00", "B", "home", "10b", stay],
+        ["2024-06-03 09:00:00", "2024-06-03 15:00:00", "A", "admitted", "10c", back],
+        [""],
+    ]
+    measures = {line[0]: line[1:] for line in told[6:]}
+    june = "B 2024-06"
+    assert measures["ed_return_72h_admitted"] == [june, june, june, "-"]
+    assert measures["ed_return_7d_sentinel"] == [june, june, "-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("visit", "row", "ended", "what_it_is"),
+    [
+        # Seen before the first of the two had ended: one visit, of which the last word is 5b's.
+        ("5a", 1, "home", ["no index visit: Double registrations of one visit"]),
+        ("5a", 2, "admitted", ["one visit with 5a", "no index visit: Admitted to hospital"]),
+        (
+            "7c",
+            2,
+            "lwbs",
+            ["no return: left without being seen", "no index visit: Left without being seen"],
+        ),
+        ("7c", 1, "home", ["index visit, back after 45:00:00"]),
+        ("8a", 2, "home", ["no return: planned", "no index visit: Planned visit"]),
+        ("13a", 1, "home", ["index visit, no return"]),
+    ],
+)
+def test_what_stands_beside_a_registration(
+    installations: dict[datetime, Installation],
+    visit: str,
+    row: int,
+    ended: str,
+    what_it_is: list[str],
+) -> None:
+    cells = _explained(installations[max(LIMITS)], visit)[row]
+    assert cells[-3] == ended
+    assert cells[-1].split("; ") == what_it_is
+
+
+def test_a_return_names_who_counts_it(installations: dict[datetime, Installation]) -> None:
+    """10c is at A in June; as a return it counts for B, which sent the person home."""
+    told = _explained(installations[max(LIMITS)], "10c")
+    measures = {line[0]: line[1:] for line in told if line[0].startswith("ed_return_")}
+    assert measures["ed_return_72h_admitted"] == ["A 2024-06", "-", "-", "B 2024-06"]
+
+
+def test_a_token_that_is_none_is_refused(installations: dict[datetime, Installation]) -> None:
+    with pytest.raises(BuildError, match="no ED registration with this token"):
+        list(explain(installations[max(LIMITS)].settings, "a' or 1=1"))

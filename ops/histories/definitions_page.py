@@ -31,6 +31,11 @@ stands here is what is computed.
 - **Return**: the first later stay of the same person, at any hospital of the network, that is
   neither planned nor ended unseen, and starts after the departure. An index visit has at most one
   return and a return belongs to at most one index visit.
+- **Direct admission**: an inpatient encounter of a known person that is not planned, did not come
+  through an ED (it names no ED visit, and its type, where one is written down, says so) and does
+  not begin while another inpatient encounter lasts or as it ends. It follows the index visit that
+  was left last before it, unless a return has begun by then; an index visit has at most one.
+  Measures of it pair the index visit with it instead of a return (`pairing_code`); all else holds.
 - **Complete follow-up**: every feed is complete for the whole window after the departure, or the
   person has died. Visits without it are in no count.
 - **Month**: that of the visit's arrival, on the hospital's own clock.
@@ -183,13 +188,13 @@ def _measure_history(history: MeasureHistory) -> list[str]:
         *(_ed_visit(visit) for visit in history.visits),
         *(_inpatient(stay) for stay in history.inpatient),
         "",
-        "| index visit | return | counted in | not in the denominator of |",
-        "|---|---|---|---|",
+        "| index visit | return | direct admission | counted in | not in the denominator of |",
+        "|---|---|---|---|---|",
     ]
     for answer in history.answers:
-        gap = f" after {_clock(answer.elapsed_seconds)}" if answer.elapsed_seconds else ""
         lines.append(
-            f"| {answer.index_visit.key} | {answer.returned or 'none'}{gap} "
+            f"| {answer.index_visit.key} | {_after(answer.returned, answer.elapsed_seconds)} "
+            f"| {_after(answer.admission, answer.admitted_after_seconds)} "
             f"| {_codes(answer.counted_in)} | {_codes(answer.left_out_of)} |"
         )
     return [*lines, f"\nData complete to {history.data_through:%Y-%m-%d %H:%M:%S} UTC.\n"]
@@ -210,6 +215,10 @@ def _inpatient(stay: Inpatient) -> str:
         f"| {stay.key} | {stay.hospital} | {stay.admitted_local} "
         f"| {stay.discharged_local or 'not recorded'} | {kind} | {stay.diagnosis or 'none'} |"
     )
+
+
+def _after(key: str | None, elapsed_seconds: int | None) -> str:
+    return f"{key} after {_clock(elapsed_seconds or 0)}" if key else "none"
 
 
 def _codes(codes: frozenset[str]) -> str:

@@ -2,10 +2,10 @@
 
 Four tables of `tests/histories` hold them: `ed_measure_histories.csv` (ED visits),
 `…_inpatient.csv` (inpatient encounters), `…_expected.csv` (the person, the end of the data, the
-reason) and `…_answers.csv`: for each index visit its return, the measures that count it
-(`counted_in`) and those whose index denominator does not hold it (`left_out_of`). What is in
-neither list is in the denominator and not counted. Codes stand there without `ed_return_`, which
-all of them begin with.
+reason) and `…_answers.csv`: for each index visit its return, the direct admission that follows it,
+the measures that count it (`counted_in`) and those whose index denominator does not hold it
+(`left_out_of`). What is in neither list is in the denominator and not counted. Codes stand there
+without `ed_return_`, which all of them begin with.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class Answer:
     return_outcome: str | None
     return_diagnosis: str
     return_age: int | None
+    admission: str | None
+    admitted_after_seconds: int | None
     counted_in: frozenset[str]
     left_out_of: frozenset[str]
 
@@ -182,6 +184,8 @@ def _answer(row: dict[str, str], visits: dict[str, EdVisit]) -> Answer:
         return_outcome=row["return_outcome"] or None,
         return_diagnosis=row["return_diagnosis"],
         return_age=int(row["return_age"]) if row["return_age"] else None,
+        admission=row["direct_admission"] or None,
+        admitted_after_seconds=seconds(row["admitted_after"]),
         counted_in=frozenset(PREFIX + code for code in row["counted_in"].split()),
         left_out_of=frozenset(PREFIX + code for code in row["left_out_of"].split()),
     )
@@ -213,11 +217,12 @@ def _check(history: MeasureHistory) -> None:
     known = set(measure_codes())
     for answer in history.answers:
         named = answer.counted_in | answer.left_out_of
+        followed_by = [key for key in (answer.returned, answer.admission) if key]
         wrong = (
             named - known
             or answer.counted_in & answer.left_out_of
-            or (answer.counted_in and answer.returned is None)
-            or (answer.returned is not None and history.hospital_of(answer.returned) is None)
+            or (answer.counted_in and not followed_by)
+            or not all(history.hospital_of(key) for key in followed_by)
         )
         if wrong:
             raise HistoryError(

@@ -20,6 +20,9 @@ def measure_tests(histories: list[MeasureHistory]) -> list[UnitTest]:
 def _test(history: MeasureHistory, groups: list[Row]) -> UnitTest:
     given = {
         "fct_ed_returns": [_pair(history, answer) for answer in history.answers],
+        "fct_ed_direct_admissions": [
+            _admission(history, answer) for answer in history.answers if answer.admission
+        ],
         "ed_return_measures": seed_rows("ed_return_measures"),
         "dim_diagnosis_groups": groups,
     }
@@ -59,6 +62,17 @@ def _pair(history: MeasureHistory, answer: Answer) -> Row:
         "follow_up_seconds": history.follow_up_seconds(visit),
         "is_return_admitted": answer.return_outcome == "admitted",
         "index_month_on": f"{_local(visit.arrived_at, visit.time_zone):%Y-%m-01}",
+    }
+
+
+def _admission(history: MeasureHistory, answer: Answer) -> Row:
+    """A row of fct_ed_direct_admissions, as far as measures look at it."""
+    return {
+        "index_visit_key": answer.index_visit.key,
+        "encounter_key": answer.admission,
+        "hospital_key": answer.index_visit.hospital,
+        "admission_hospital_key": history.hospital_of(answer.admission),
+        "elapsed_seconds": answer.admitted_after_seconds,
     }
 
 

@@ -193,6 +193,7 @@ def measured_test(history: History) -> UnitTest | None:
     telling = any(row["return_visit_key"] for row in rows) or _ends_early(history)
     given: dict[str, list[Row]] = {
         "fct_ed_returns": rows,
+        "fct_ed_direct_admissions": [],
         "ed_return_measures": _headline(),
         "dim_diagnosis_groups": [],
     }

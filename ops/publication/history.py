@@ -43,7 +43,7 @@ MEASURE_DEFINITION = """
         '|', window_hours, requires_admission, requires_same_hospital,
         coalesce(return_diagnosis_group_code, '-'), coalesce(index_diagnosis_group_code, '-'),
         coalesce(maximum_age_years, -1), 'ends ' || return_outcome_code,
-        'from ' || minimum_age_years
+        'from ' || minimum_age_years, 'pairs ' || nullif(pairing_code, 'after_discharge_home')
     ))
 """
 WAY_OUT = (

@@ -35,6 +35,7 @@ def shipped_measures() -> list[Measure]:
             minimum_age_years=int(row["minimum_age_years"]) if row["minimum_age_years"] else None,
             return_outcome=row["return_outcome_code"] or None,
             requires_same_hospital=row["requires_same_hospital"].lower() == "true",
+            pairing=row["pairing_code"],
         )
         for row in rows.iter_rows(named=True)
     ]

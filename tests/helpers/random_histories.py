@@ -111,11 +111,15 @@ class Told:
 
 @dataclass(frozen=True)
 class WardStay:
-    """An inpatient encounter that an ED visit led to."""
+    """An inpatient encounter; `visit_key` is the ED visit that led to it."""
 
     key: str
-    visit_key: str
+    person: str | None
+    hospital: str
+    visit_key: str | None
+    kind: str | None
     admitted: datetime
+    discharged: datetime | None
     diagnosis: str | None
 
 
@@ -152,6 +156,24 @@ DIAGNOSES = ["I214", "I222", "I609", "I609", "A419", "A400", "F329", "F329", "F1
 
 
 @st.composite
+def ward_stay(draw: st.DrawFn, key: str, row: slow.Registration, visit_key: str | None) -> WardStay:
+    """An inpatient encounter about the limits of what may follow a departure."""
+    hours, beside = draw(st.sampled_from([0, 12, 24, 24, 72])), draw(st.sampled_from([0, 0, 1, -1]))
+    admitted = row.leaves + timedelta(hours=hours, seconds=beside)
+    kinds = ["direct", "direct", "direct", "direct", "elective", "emergency", None]
+    return WardStay(
+        key=key,
+        person=row.person,
+        hospital=row.hospital,
+        visit_key=visit_key,
+        kind=draw(st.sampled_from(kinds)),
+        admitted=admitted,
+        discharged=draw(st.sampled_from([None, admitted + timedelta(hours=12), admitted])),
+        diagnosis=draw(st.sampled_from([*DIAGNOSES, None])),
+    )
+
+
+@st.composite
 def told_history(draw: st.DrawFn) -> Told:
     """A history whose gaps, ages and end of data lie about the limits of the shipped measures."""
     rows = draw(history(gap_hours=(72, 72, 168, 168, 720)))
@@ -160,22 +182,23 @@ def told_history(draw: st.DrawFn) -> Told:
         row.key: draw(st.sampled_from(DIAGNOSES)) for row in rows if draw(st.integers(0, 4))
     }
     stays = [
-        WardStay(
-            key=f"{row.key}i{number}",
-            visit_key=row.key,
-            admitted=row.leaves + timedelta(hours=draw(st.integers(0, 2))),
-            diagnosis=draw(st.sampled_from([*DIAGNOSES, None])),
-        )
+        draw(ward_stay(f"{row.key}i{number}", row, row.key))
         for row in rows
         if row.disposition == "admitted"
         for number in range(draw(st.sampled_from([0, 1, 1, 2])))
     ]
-    # Eighteen years before a visit, or a day beside it: on the hospital's clock or not, that is it.
-    day = draw(st.sampled_from([*rows, rows[-1], rows[-1]])).arrived.date() + timedelta(
-        days=draw(st.integers(-1, 1))
-    )
+    stays += [
+        draw(ward_stay(f"i{number}", draw(st.sampled_from(rows)), None))
+        for number in range(draw(st.integers(0, 3)))
+    ]
+    # Eighteen on the day of the last arrival, or the day after it: on that hospital's clock or not.
+    day = rows[-1].arrived.date() + timedelta(days=draw(st.integers(0, 1)))
     eighteen = date(day.year - 18, day.month, day.day)
     born = draw(st.sampled_from([date(1980, 1, 1), date(2015, 1, 1), eighteen, eighteen, None]))
+    if born == eighteen:  # Whom age limits are about has what they ask for.
+        rows[-1] = replace(rows[-1], person="p", disposition="admitted")
+        for row in rows[-2:]:
+            diagnoses[row.key] = draw(st.sampled_from(["A419", "A419", "A400", "I214"]))
     last = max(row.leaves for row in rows)
     through = draw(
         st.one_of(

@@ -21,6 +21,7 @@ from governance.settings import Settings
 from tests.helpers.compiled import CompiledModels
 from tests.helpers.measures import diagnosis_groups, shipped_measures
 from tests.helpers.random_histories import ZONES, Told, told_history
+from tests.oracle.ed_direct_admissions import ADMISSION_SCHEMA, PAIRING, with_direct_admissions
 from tests.oracle.ed_return_measures import Measure, flagged
 from tests.oracle.ed_returns import (
     INPATIENT_SCHEMA,
@@ -72,8 +73,12 @@ def fill(models: CompiledModels, told: Told, persons: dict[str, str]) -> None:
     stays = [
         {
             "encounter_key": stay.key,
+            "hospital_key": stay.hospital,
+            "registration_key": f"{stay.person}@{stay.hospital}",
             "ed_visit_key": stay.visit_key,
+            "admission_type_code": stay.kind,
             "admitted_at": naive(stay.admitted),
+            "discharged_at": naive(stay.discharged),
         }
         for stay in told.stays
     ]
@@ -142,16 +147,40 @@ def oracle_says(told: Told, persons: dict[str, str], measures: Sequence[Measure]
         for row in told.rows
     ]
     people = [(name, told.born_on, told.died_on) for name in sorted(set(persons.values()))]
-    stays = [(stay.key, stay.visit_key, stay.admitted, stay.diagnosis) for stay in told.stays]
+    persons_frame = pl.DataFrame(people, schema=PERSON_SCHEMA, orient="row")
+    stays = [
+        (stay.key, stay.visit_key, stay.admitted, stay.diagnosis)
+        for stay in told.stays
+        if stay.visit_key
+    ]
+    admissions = [
+        {
+            "encounter_key": stay.key,
+            "person_key": stay.person and persons[stay.person],
+            "hospital_key": stay.hospital,
+            "time_zone": ZONES[stay.hospital],
+            "visit_key": stay.visit_key,
+            "admission_type_code": stay.kind,
+            "admitted_at": stay.admitted,
+            "discharged_at": stay.discharged,
+            "main_diagnosis_code": stay.diagnosis,
+        }
+        for stay in told.stays
+    ]
     pairs = answer(
         pl.DataFrame(registrations, schema=REGISTRATION_SCHEMA),
-        pl.DataFrame(people, schema=PERSON_SCHEMA, orient="row"),
+        persons_frame,
         pl.DataFrame(stays, schema=INPATIENT_SCHEMA, orient="row"),
     ).pairs
+    directly = with_direct_admissions(
+        pairs, pl.DataFrame(admissions, schema=ADMISSION_SCHEMA), persons_frame
+    )
     return {
         (measure.code, key, counted)
         for measure in measures
-        for key, counted in flagged(pairs, measure, told.through)
+        for key, counted in flagged(
+            directly if measure.pairing == PAIRING else pairs, measure, told.through
+        )
         .filter("is_index")
         .select("index_visit_key", "is_numerator")
         .iter_rows()
@@ -182,6 +211,7 @@ def measure(draw: st.DrawFn, code: str) -> Measure:
         maximum_age_years=draw(st.sampled_from([None, None, 17])),
         return_outcome=draw(st.sampled_from([None, None, "home", "died"])),
         requires_same_hospital=draw(st.booleans()),
+        pairing=draw(st.sampled_from(["after_discharge_home", "after_discharge_home", PAIRING])),
     )
 
 
@@ -192,6 +222,7 @@ def ask_for(models: CompiledModels, measures: Sequence[Measure]) -> None:
     rows = [
         {
             "measure_code": one.code,
+            "pairing_code": one.pairing,
             "window_hours": one.window_hours,
             "requires_admission": one.requires_admission,
             "return_outcome_code": one.return_outcome,

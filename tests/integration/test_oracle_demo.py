@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from governance.settings import Settings, load_settings
 from tests.helpers import drawn, lake, operational, pipeline
 from tests.helpers.measures import shipped_measures
+from tests.oracle.ed_direct_admissions import PAIRING, with_direct_admissions
 from tests.oracle.ed_return_measures import (
     HEADLINE,
     attrition,
@@ -176,11 +177,35 @@ def test_monthly_mart_agrees(network: Settings, oracle: Answer, through: datetim
         from marts.rpt_ed_returns_monthly
         """,
     )
-    wanted = monthly_counts(oracle, shipped_measures(), through)
+    directly = with_direct_admissions(oracle.pairs, lake.admissions(network), lake.persons(network))
+    wanted = monthly_counts(oracle, shipped_measures(), through, {PAIRING: directly})
     assert set(wanted["measure_code"]) == set(found["measure_code"])
     assert wanted.filter(measure_code=HEADLINE.code)["numerator_count"].sum() > 0
     key = ["measure_code", "hospital_key", "month_on"]
     assert_frame_equal(_counted(found).sort(key), _counted(wanted).sort(key), check_dtypes=False)
+
+
+def test_direct_admissions_agree(network: Settings, oracle: Answer) -> None:
+    found = pipeline.query(
+        network.warehouse,
+        """
+        select
+            index_visit_key, encounter_key, admission_hospital_key as return_hospital_key,
+            admission_diagnosis_code as return_diagnosis_code,
+            admission_age_years as return_age_years, elapsed_seconds
+        from core.fct_ed_direct_admissions
+        """,
+    )
+    wanted = with_direct_admissions(oracle.pairs, lake.admissions(network), lake.persons(network))
+    wanted = wanted.filter(pl.col("encounter_key").is_not_null()).with_columns(
+        elapsed_seconds=pl.col("elapsed").dt.total_seconds()
+    )
+    assert len(found) > 20, "too few direct admissions to agree about"
+    assert_frame_equal(
+        found.sort("index_visit_key"),
+        wanted.select(found.columns).sort("index_visit_key"),
+        check_dtypes=False,
+    )
 
 
 def test_attrition_agrees(network: Settings, oracle: Answer, through: datetime) -> None:

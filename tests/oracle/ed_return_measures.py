@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,6 +30,7 @@ class Measure:
     minimum_age_years: int | None = None
     return_outcome: str | None = None
     requires_same_hospital: bool = False
+    pairing: str = "after_discharge_home"
 
 
 HEADLINE = Measure("ed_return_72h_admitted", 72, requires_admission=True)
@@ -94,9 +95,18 @@ def flagged(pairs: pl.DataFrame, measure: Measure, data_through: datetime) -> pl
 
 
 def monthly_counts(
-    result: Answer, measures: Sequence[Measure], data_through: datetime
+    result: Answer,
+    measures: Sequence[Measure],
+    data_through: datetime,
+    other_pairs: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """Count each measure by the hospital and month of the index arrival, zeros included.
+
+    Args:
+        result: the oracle's answer.
+        measures: what is counted.
+        data_through: the end of the data.
+        other_pairs: the pairs of pairings other than that of the answer.
 
     Returns:
         ``hospital_key, month_on, measure_code, numerator_count, index_visits_count,
@@ -105,7 +115,8 @@ def monthly_counts(
     cell = ["hospital_key", "month_on"]
     parts = []
     for measure in measures:
-        pairs = flagged(result.pairs, measure, data_through)
+        own_pairs = (other_pairs or {}).get(measure.pairing, result.pairs)
+        pairs = flagged(own_pairs, measure, data_through)
         counted = pairs.group_by(cell).agg(
             pl.col("is_numerator").sum().cast(pl.Int64).alias("numerator_count"),
             pl.col("is_index").sum().cast(pl.Int64).alias("index_visits_count"),

@@ -11,6 +11,7 @@ import pytest
 from ops.histories.measure_histories import MeasureHistory, load_measure_histories
 from ops.histories.worked import HISTORIES, HistoryError
 from tests.helpers.measures import shipped_measures
+from tests.oracle.ed_direct_admissions import ADMISSION_SCHEMA, PAIRING, with_direct_admissions
 from tests.oracle.ed_return_measures import flagged
 from tests.oracle.ed_returns import (
     INPATIENT_SCHEMA,
@@ -57,6 +58,29 @@ def oracle_says(history: MeasureHistory) -> Answer:
     )
 
 
+def with_admissions(history: MeasureHistory, pairs: pl.DataFrame) -> pl.DataFrame:
+    rows = [
+        {
+            "encounter_key": stay.key,
+            "person_key": history.person,
+            "hospital_key": stay.hospital,
+            "time_zone": stay.time_zone,
+            "visit_key": stay.ed_visit,
+            "admission_type_code": stay.admission_type,
+            "admitted_at": stay.admitted_at,
+            "discharged_at": stay.discharged_at,
+            "main_diagnosis_code": stay.diagnosis.replace(".", "") or None,
+        }
+        for stay in history.inpatient
+    ]
+    person = [(history.person, history.born_on, history.died_on)]
+    return with_direct_admissions(
+        pairs,
+        pl.DataFrame(rows, schema=ADMISSION_SCHEMA),
+        pl.DataFrame(person, schema=PERSON_SCHEMA, orient="row"),
+    )
+
+
 @pytest.mark.parametrize("history", WORKED, ids=lambda history: history.name)
 def test_answers_are_what_the_oracle_says(history: MeasureHistory) -> None:
     pairs = oracle_says(history).pairs
@@ -80,8 +104,22 @@ def test_answers_are_what_the_oracle_says(history: MeasureHistory) -> None:
         )
         for told in history.answers
     }
+    directly = with_admissions(history, pairs)
+    assert {
+        row["index_visit_key"]: (row["encounter_key"], row["elapsed"])
+        for row in directly.iter_rows(named=True)
+    } == {
+        told.index_visit.key: (
+            told.admission,
+            None
+            if told.admitted_after_seconds is None
+            else timedelta(seconds=told.admitted_after_seconds),
+        )
+        for told in history.answers
+    }
     for measure in shipped_measures():
-        judged = flagged(pairs, measure, history.data_through)
+        own_pairs = directly if measure.pairing == PAIRING else pairs
+        judged = flagged(own_pairs, measure, history.data_through)
         counted = judged.filter("is_numerator")["index_visit_key"]
         left_out = judged.filter(~pl.col("is_index"))["index_visit_key"]
         assert set(counted) == {
@@ -96,7 +134,8 @@ def test_every_measure_counts_somebody_and_refuses_somebody() -> None:
     """A measure without a history that it counts would be tested by its absence alone."""
     told = [answer for history in WORKED for answer in history.answers]
     for measure in shipped_measures():
-        returned = [one for one in told if one.returned]
+        followed_by = "admission" if measure.pairing == PAIRING else "returned"
+        returned = [one for one in told if getattr(one, followed_by)]
         assert any(measure.code in one.counted_in for one in told), measure.code
         assert any(measure.code not in one.counted_in | one.left_out_of for one in returned), (
             measure.code
@@ -111,8 +150,8 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("was", "becomes"),
     [
-        ("206a,206b,720:00:01,home,R07.9,44,,", "206a,206b,720:00:01,home,R07.9,44,9d_any,"),
-        ("205b,,,,,,,30d_mental_health", "205b,,,,,,30d_any,30d_any"),
+        ("206a,206b,720:00:01,home,R07.9,44,,,,", "206a,206b,720:00:01,home,R07.9,44,,,9d_any,"),
+        ("205b,,,,,,,,,30d_mental_health", "205b,,,,,,,,30d_any,30d_any"),
         ("206a,206b,", "206a,999b,"),
         ("206a,206b,", "999a,206b,"),
     ],

@@ -39,7 +39,10 @@ class EdVisit:
 
 @dataclass(frozen=True)
 class Inpatient:
-    """One inpatient encounter; `ed_visit` is the visit that it came through."""
+    """One inpatient encounter; `ed_visit` is the visit that it came through.
+
+    `is_direct` is the hand-derived answer to whether it is a direct admission, whatever it follows.
+    """
 
     key: str
     hospital: str
@@ -51,6 +54,7 @@ class Inpatient:
     admission_type: str | None
     ed_visit: str | None
     diagnosis: str
+    is_direct: bool
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,7 @@ def _inpatient(row: dict[str, str]) -> Inpatient:
         admission_type=row["admission_type"] or None,
         ed_visit=row["ed_visit"] or None,
         diagnosis=row["diagnosis"],
+        is_direct=row["is_direct"] == "true",
     )
 
 

@@ -1,4 +1,4 @@
-"""dbt unit tests of the model that judges measures, from the worked histories of all measures."""
+"""dbt unit tests of what measures are judged by, from the worked histories of all measures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from ops.histories.worked import SEEDS, read_rows
 
 
 def measure_tests(histories: list[MeasureHistory]) -> list[UnitTest]:
-    """Unit tests of fct_ed_measured_returns: every measure and index visit of the histories."""
+    """Every measure and index visit of the histories; and the way to direct admissions."""
     groups = _diagnosis_groups(histories)
-    return together([_test(history, groups) for history in histories])
+    past_the_ed = [history for history in histories if history.inpatient]
+    return together(
+        [
+            *(_judged_test(history, groups) for history in histories),
+            *(_direct_test(history) for history in past_the_ed),
+            *(_followed_test(history) for history in past_the_ed if _is_one_leg(history)),
+        ]
+    )
 
 
-def _test(history: MeasureHistory, groups: list[Row]) -> UnitTest:
+def _judged_test(history: MeasureHistory, groups: list[Row]) -> UnitTest:
     given = {
         "fct_ed_returns": [_pair(history, answer) for answer in history.answers],
         "fct_ed_direct_admissions": [
@@ -36,14 +43,82 @@ def _test(history: MeasureHistory, groups: list[Row]) -> UnitTest:
         for code in measure_codes()
         if code not in answer.left_out_of
     ]
-    return UnitTest(
-        name=history.name,
-        model="fct_ed_measured_returns",
-        description=f"History {history.example}: {history.why}.",
-        given=given,
-        expect=expect,
-        example=history.example,
-    )
+    return _test(history, "fct_ed_measured_returns", given, expect)
+
+
+def _direct_test(history: MeasureHistory) -> UnitTest:
+    """Which inpatient encounters are direct admissions."""
+    encounters: list[Row] = [
+        {
+            "encounter_key": stay.key,
+            "hospital_key": stay.hospital,
+            "registration_key": history.person,
+            "ed_visit_key": stay.ed_visit,
+            "admission_type_code": stay.admission_type,
+            "admitted_at": stay.admitted_at,
+            "discharged_at": stay.discharged_at,
+        }
+        for stay in history.inpatient
+    ]
+    given = {
+        "ed_return_measures": seed_rows("ed_return_measures"),
+        "stg_ehr__inpatient_encounters": encounters,
+        "int_registrations__persons": [
+            {"registration_key": history.person, "person_key": history.person}
+        ],
+        "ed_admission_type_rules": seed_rows("ed_admission_type_rules"),
+    }
+    expect: list[Row] = [
+        {"encounter_key": stay.key, "person_key": history.person, "admitted_at": stay.admitted_at}
+        for stay in history.inpatient
+        if stay.is_direct
+    ]
+    return _test(history, "int_inpatient_encounters__direct", given, expect)
+
+
+def _is_one_leg(history: MeasureHistory) -> bool:
+    """Every registration is a stay of its own: the steps of transfers are told elsewhere."""
+    return all(visit.disposition != "transferred" for visit in history.visits)
+
+
+def _followed_test(history: MeasureHistory) -> UnitTest:
+    """Which index stay a direct admission follows."""
+    index = {answer.index_visit.key for answer in history.answers}
+    stays: list[Row] = [
+        {
+            "stay_key": visit.key,
+            "person_key": history.person,
+            "index_visit_key": visit.key,
+            "is_index": visit.key in index,
+            "is_return_candidate": not visit.is_planned and visit.disposition != "lwbs",
+            "started_at": visit.arrived_at,
+            "index_arrived_at": visit.arrived_at,
+            "index_departed_at": visit.departed_at,
+        }
+        for visit in history.visits
+    ]
+    admissions: list[Row] = [
+        {"encounter_key": stay.key, "person_key": history.person, "admitted_at": stay.admitted_at}
+        for stay in history.inpatient
+        if stay.is_direct
+    ]
+    given = {
+        "int_inpatient_encounters__direct": admissions,
+        "int_ed_stays__outcomes": stays,
+    }
+    expect: list[Row] = [
+        {"stay_key": answer.index_visit.key, "encounter_key": answer.admission}
+        for answer in history.answers
+        if answer.admission
+    ]
+    return _test(history, "int_ed_stays__direct_admissions", given, expect)
+
+
+def _test(
+    history: MeasureHistory, model: str, given: dict[str, list[Row]], expect: list[Row]
+) -> UnitTest:
+    told = f"History {history.example}: {history.why}."
+    return UnitTest(history.name, model, told, given, expect, history.example)
 
 
 def _pair(history: MeasureHistory, answer: Answer) -> Row:

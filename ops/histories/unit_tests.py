@@ -34,6 +34,7 @@ SHARED_INPUTS = frozenset(
     {
         "dim_diagnosis_groups",
         "dim_snapshots",
+        "ed_admission_type_rules",
         "ed_disposition_rules",
         "ed_return_measures",
         "ed_return_rules",

@@ -191,6 +191,13 @@ def told_history(draw: st.DrawFn) -> Told:
         draw(ward_stay(f"i{number}", draw(st.sampled_from(rows)), None))
         for number in range(draw(st.integers(0, 3)))
     ]
+    ended = [stay for stay in stays if stay.discharged]
+    if ended and draw(st.booleans()):  # On to another ward, as the first lets go or beside it.
+        before = draw(st.sampled_from(ended))
+        beside = timedelta(seconds=draw(st.sampled_from([0, 0, 1, -1])))
+        admitted = (before.discharged or before.admitted) + beside
+        onward = replace(before, key="on", visit_key=None, kind="direct", discharged=None)
+        stays.append(replace(onward, admitted=admitted))
     # Eighteen on the day of the last arrival, or the day after it: on that hospital's clock or not.
     day = rows[-1].arrived.date() + timedelta(days=draw(st.integers(0, 1)))
     eighteen = date(day.year - 18, day.month, day.day)

@@ -192,12 +192,13 @@ def told_history(draw: st.DrawFn) -> Told:
         for number in range(draw(st.integers(0, 3)))
     ]
     ended = [stay for stay in stays if stay.discharged]
-    if ended and draw(st.booleans()):  # On to another ward, as the first lets go or beside it.
+    if ended and draw(st.booleans()):  # A planned stay, and on to another ward as it ends.
         before = draw(st.sampled_from(ended))
         beside = timedelta(seconds=draw(st.sampled_from([0, 0, 1, -1])))
         admitted = (before.discharged or before.admitted) + beside
-        onward = replace(before, key="on", visit_key=None, kind="direct", discharged=None)
-        stays.append(replace(onward, admitted=admitted))
+        planned = replace(before, visit_key=None, kind="elective")
+        onward = replace(planned, key="on", kind="direct", admitted=admitted, discharged=None)
+        stays = [stay for stay in stays if stay is not before] + [planned, onward]
     # Eighteen on the day of the last arrival, or the day after it: on that hospital's clock or not.
     day = rows[-1].arrived.date() + timedelta(days=draw(st.integers(0, 1)))
     eighteen = date(day.year - 18, day.month, day.day)

@@ -20,9 +20,10 @@ NAMES = (
     "ed_returns",
     "release_gate",
     "ontario",
+    "ed_programme",
 )
-# A quarter of an hour long: only where it is asked for.
-LONG = frozenset({"ontario"})
+# A quarter of an hour long and more: only where it is asked for.
+LONG = frozenset({"ontario", "ed_programme"})
 
 
 @click.command()

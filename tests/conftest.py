@@ -27,6 +27,7 @@ LONGEST = (
     "test_register_sources",
     "test_published_intervals",
     "test_snapshot",
+    "test_snapshot_faults",
     "test_lineage",
     "test_erasure",
     "test_release_attacks",

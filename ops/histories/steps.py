@@ -85,7 +85,7 @@ def followed_legs(history: History) -> list[Row]:
 
 def legs_in_stays(history: History) -> list[Row]:
     """Rows of int_ed_legs__stays."""
-    left_behind = ("lone_key", "is_transfer")
+    left_behind = ("lone_key", "is_transfer", "is_planned")
     legs = {
         row["leg_key"]: {name: value for name, value in row.items() if name not in left_behind}
         for row in followed_legs(history)
@@ -96,6 +96,7 @@ def legs_in_stays(history: History) -> list[Row]:
             "stay_key": stay,
             "leg_number": number,
             "is_last_leg": leg == history.stay(stay)[-1],
+            "is_stay_planned": first_of_leg(history, stay).is_planned,
         }
         for stay in history.stays()
         for number, leg in enumerate(history.stay(stay), start=1)

@@ -13,7 +13,6 @@ from ops.histories.steps import (
     HEADLINE,
     Row,
     departures,
-    first_of_leg,
     followed_legs,
     index_visits,
     leg_outcomes,
@@ -204,18 +203,8 @@ def measured_test(history: History) -> UnitTest | None:
 
 def monthly_test(history: History) -> UnitTest | None:
     """Every history: the counts by hospital and month."""
-    visits: list[Row] = [
-        {
-            "ed_visit_key": visit.key,
-            "hospital_key": visit.hospital,
-            "follow_up_seconds": history.follow_up_seconds(visit.leg),
-            "is_duplicate_registration": visit.leaving_rank > 1,
-            "leg_arrived_month_on": first_of_leg(history, visit.leg).month_on,
-        }
-        for visit in history.visits
-    ]
     given: dict[str, list[Row]] = {
-        "fct_ed_visits": visits,
+        "int_ed_legs__stays": legs_in_stays(history),
         "fct_ed_measured_returns": measured(history),
         "ed_return_measures": _headline(),
         "dim_snapshots": [{"data_through_at": history.data_through}],
@@ -234,7 +223,6 @@ def reasons_tests(histories: list[History]) -> Iterator[UnitTest]:
         given = {
             "int_ed_visits__legs": registrations_in_legs(history),
             "int_ed_legs__stays": legs_in_stays(history),
-            "int_ed_stays__outcomes": stay_outcomes(history),
         }
         expect: list[Row] = [
             {"ed_visit_key": visit.key, "index_exclusion_reason": visit.exclusion_reason}

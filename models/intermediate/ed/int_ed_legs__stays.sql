@@ -9,22 +9,35 @@ rules as (
     where rule_code = 'transfer_window_hours'
 ),
 
+-- Whoever was never transferred has stays of one leg: few persons' legs are put in order.
+transferred_persons as (
+    select distinct person_key
+    from legs
+    where is_transfer and lone_key is null
+),
+
 preceded as (
     select
-        *,
-        lag(hospital_key) over (
-            partition by person_key, lone_key
-            order by arrived_at asc nulls last, leg_key asc
+        legs.leg_key,
+        legs.person_key,
+        legs.hospital_key,
+        legs.is_planned,
+        legs.arrived_at,
+        lag(legs.hospital_key) over (
+            partition by legs.person_key
+            order by legs.arrived_at asc nulls last, legs.leg_key asc
         ) as previous_hospital_key,
-        lag(is_transfer) over (
-            partition by person_key, lone_key
-            order by arrived_at asc nulls last, leg_key asc
+        lag(legs.is_transfer) over (
+            partition by legs.person_key
+            order by legs.arrived_at asc nulls last, legs.leg_key asc
         ) as is_previous_transfer,
-        lag(departed_at) over (
-            partition by person_key, lone_key
-            order by arrived_at asc nulls last, leg_key asc
+        lag(legs.departed_at) over (
+            partition by legs.person_key
+            order by legs.arrived_at asc nulls last, legs.leg_key asc
         ) as previous_departed_at
     from legs
+    inner join transferred_persons on legs.person_key = transferred_persons.person_key
+    where legs.lone_key is null
 ),
 
 judged as (
@@ -43,50 +56,56 @@ judged as (
 
 placed as (
     select
-        *,
+        leg_key,
         {{ last_known("case when is_first_leg then leg_key end") }} over (
-            partition by person_key, lone_key
+            partition by person_key
             order by arrived_at asc nulls last, leg_key asc
             rows between unbounded preceding and current row
         ) as stay_key,
         row_number() over (
-            partition by person_key, lone_key
+            partition by person_key
             order by arrived_at asc nulls last, leg_key asc
         ) as leg_number,
         coalesce(
             lead(is_first_leg) over (
-                partition by person_key, lone_key
+                partition by person_key
                 order by arrived_at asc nulls last, leg_key asc
             ),
             true
-        ) as is_last_leg
+        ) as is_last_leg,
+        {{ last_known("case when is_first_leg then is_planned end") }} over (
+            partition by person_key
+            order by arrived_at asc nulls last, leg_key asc
+            rows between unbounded preceding and current row
+        ) as is_stay_planned
     from judged
 ),
 
 final as (
     select
-        leg_key,
-        stay_key,
-        person_key,
-        hospital_key,
-        last_visit_key,
-        complaint_code,
-        disposition_code,
-        main_diagnosis_code,
-        exclusion_code,
-        cast(leg_number as int) as leg_number,
-        age_years,
-        follow_up_seconds,
-        is_last_leg,
-        is_planned,
-        is_departure_known,
-        can_be_index,
-        can_be_return,
-        is_admission,
-        arrived_month_on,
-        arrived_at,
-        departed_at
-    from placed
+        legs.leg_key,
+        coalesce(placed.stay_key, legs.leg_key) as stay_key,
+        legs.person_key,
+        legs.hospital_key,
+        legs.last_visit_key,
+        legs.complaint_code,
+        legs.disposition_code,
+        legs.main_diagnosis_code,
+        legs.exclusion_code,
+        coalesce(cast(placed.leg_number as int), 1) as leg_number,
+        legs.age_years,
+        legs.follow_up_seconds,
+        coalesce(placed.is_last_leg, true) as is_last_leg,
+        coalesce(placed.is_stay_planned, legs.is_planned) as is_stay_planned,
+        legs.is_departure_known,
+        legs.can_be_index,
+        legs.can_be_return,
+        legs.is_admission,
+        legs.arrived_month_on,
+        legs.arrived_at,
+        legs.departed_at
+    from legs
+    left join placed on legs.leg_key = placed.leg_key
 )
 
 select * from final

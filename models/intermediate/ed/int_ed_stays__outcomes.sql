@@ -26,7 +26,7 @@ stays as (
         min(case when leg_key = stay_key then age_years end) as age_years,
         min(case when is_last_leg then age_years end) as index_age_years,
         min(case when is_last_leg then follow_up_seconds end) as follow_up_seconds,
-        bool_or(leg_key = stay_key and is_planned) as is_planned,
+        bool_or(is_stay_planned) as is_planned,
         bool_or(is_admission) as is_admitted,
         bool_or(is_last_leg and can_be_index) as can_be_index,
         bool_or(is_last_leg and can_be_return) as can_be_return,

@@ -10,10 +10,6 @@ legs as (
     select * from {{ ref('int_ed_legs__stays') }}
 ),
 
-stays as (
-    select * from {{ ref('int_ed_stays__outcomes') }}
-),
-
 final as (
     select
         registrations.ed_visit_key,
@@ -26,9 +22,9 @@ final as (
             when registrations.arrived_at is null then 'no_arrival'
             when not legs.is_last_leg then 'not_last_leg'
             when registrations.person_key is null then 'unlinkable'
-            when stays.is_planned then 'planned'
+            when legs.is_stay_planned then 'planned'
             when not legs.can_be_index then legs.exclusion_code
-            when not stays.is_departure_known then 'no_departure'
+            when not legs.is_departure_known then 'no_departure'
         end as index_exclusion_reason,
         legs.follow_up_seconds,
         registrations.is_planned,
@@ -39,7 +35,6 @@ final as (
         legs.arrived_month_on as leg_arrived_month_on
     from registrations
     inner join legs on registrations.leg_key = legs.leg_key
-    inner join stays on legs.stay_key = stays.stay_key
 )
 
 select * from final

@@ -27,39 +27,51 @@ placed as (
     from occupied
 ),
 
+-- Most legs are one registration.
+joined_legs as (
+    select distinct leg_key
+    from placed
+    where ed_visit_key <> leg_key
+),
+
 ranked as (
     select
-        *,
+        placed.ed_visit_key,
         -- An open registration without a departure leaves last of all.
         row_number() over (
-            partition by leg_key
+            partition by placed.leg_key
             order by
-                case when disposition_code is null and not is_departure_known then 0 else 1 end asc,
-                effective_departed_at desc nulls last,
-                arrived_at desc nulls last,
-                ed_visit_key desc
+                case
+                    when placed.disposition_code is null and not placed.is_departure_known then 0
+                    else 1
+                end asc,
+                placed.effective_departed_at desc nulls last,
+                placed.arrived_at desc nulls last,
+                placed.ed_visit_key desc
         ) as leaving_rank
     from placed
+    inner join joined_legs on placed.leg_key = joined_legs.leg_key
 ),
 
 final as (
     select
-        ed_visit_key,
-        leg_key,
-        person_key,
-        hospital_key,
-        lone_key,
-        complaint_code,
-        disposition_code,
-        main_diagnosis_code,
-        cast(leaving_rank as int) as leaving_rank,
-        is_planned,
-        is_departure_known,
-        is_departure_imputed,
-        arrived_on,
-        arrived_at,
-        effective_departed_at
-    from ranked
+        placed.ed_visit_key,
+        placed.leg_key,
+        placed.person_key,
+        placed.hospital_key,
+        placed.lone_key,
+        placed.complaint_code,
+        placed.disposition_code,
+        placed.main_diagnosis_code,
+        coalesce(cast(ranked.leaving_rank as int), 1) as leaving_rank,
+        placed.is_planned,
+        placed.is_departure_known,
+        placed.is_departure_imputed,
+        placed.arrived_on,
+        placed.arrived_at,
+        placed.effective_departed_at
+    from placed
+    left join ranked on placed.ed_visit_key = ranked.ed_visit_key
 )
 
 select * from final

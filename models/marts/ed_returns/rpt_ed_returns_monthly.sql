@@ -6,9 +6,10 @@ with measured_returns as (
     select * from {{ ref('fct_ed_measured_returns') }}
 ),
 
+-- The visits of fct_ed_visits without its double registrations, of which each leg is one.
 visits as (
-    select * from {{ ref('fct_ed_visits') }}
-    where not is_duplicate_registration and leg_arrived_month_on is not null
+    select * from {{ ref('int_ed_legs__stays') }}
+    where arrived_month_on is not null
 ),
 
 measures as (
@@ -31,7 +32,7 @@ window_counts as (
     select
         visits.hospital_key,
         windows.window_seconds,
-        visits.leg_arrived_month_on as month_on,
+        visits.arrived_month_on as month_on,
         count(
             case
                 when coalesce(visits.follow_up_seconds >= windows.window_seconds, true) then 1
@@ -39,7 +40,7 @@ window_counts as (
         ) as all_visits_count
     from visits
     cross join windows
-    group by visits.hospital_key, windows.window_seconds, visits.leg_arrived_month_on
+    group by visits.hospital_key, windows.window_seconds, visits.arrived_month_on
 ),
 
 visit_counts as (

@@ -174,6 +174,19 @@ def ward_stay(draw: st.DrawFn, key: str, row: slow.Registration, visit_key: str 
 
 
 @st.composite
+def planned_and_onward(draw: st.DrawFn, row: slow.Registration) -> list[WardStay]:
+    """A planned stay after a visit, and on to another ward as it ends, or a second beside."""
+    stay = replace(draw(ward_stay("planned", row, None)), kind="elective")
+    admitted = row.leaves + timedelta(hours=6)
+    ends = admitted + timedelta(hours=12)
+    beside = timedelta(seconds=draw(st.sampled_from([0, 0, 1, -1])))
+    return [
+        replace(stay, admitted=admitted, discharged=ends),
+        replace(stay, key="onward", kind="direct", admitted=ends + beside, discharged=None),
+    ]
+
+
+@st.composite
 def told_history(draw: st.DrawFn) -> Told:
     """A history whose gaps, ages and end of data lie about the limits of the shipped measures."""
     rows = draw(history(gap_hours=(72, 72, 168, 168, 720)))
@@ -191,14 +204,8 @@ def told_history(draw: st.DrawFn) -> Told:
         draw(ward_stay(f"i{number}", draw(st.sampled_from(rows)), None))
         for number in range(draw(st.integers(0, 3)))
     ]
-    ended = [stay for stay in stays if stay.discharged]
-    if ended and draw(st.booleans()):  # A planned stay, and on to another ward as it ends.
-        before = draw(st.sampled_from(ended))
-        beside = timedelta(seconds=draw(st.sampled_from([0, 0, 1, -1])))
-        admitted = (before.discharged or before.admitted) + beside
-        planned = replace(before, visit_key=None, kind="elective")
-        onward = replace(planned, key="on", kind="direct", admitted=admitted, discharged=None)
-        stays = [stay for stay in stays if stay is not before] + [planned, onward]
+    if draw(st.integers(0, 2)) == 0:
+        stays += draw(planned_and_onward(rows[-2]))
     # Eighteen on the day of the last arrival, or the day after it: on that hospital's clock or not.
     day = rows[-1].arrived.date() + timedelta(days=draw(st.integers(0, 1)))
     eighteen = date(day.year - 18, day.month, day.day)

@@ -14,6 +14,10 @@ direct_admissions as (
     select * from {{ ref('fct_ed_direct_admissions') }}
 ),
 
+reattendances as (
+    select * from {{ ref('fct_ed_reattendances') }}
+),
+
 measures as (
     select
         *,
@@ -70,6 +74,23 @@ pairs as (
         returns.index_month_on
     from returns
     left join direct_admissions on returns.index_visit_key = direct_admissions.index_visit_key
+    union all
+    select
+        'after_attendance' as pairing_code,
+        index_visit_key,
+        return_visit_key,
+        hospital_key,
+        hospital_key as return_hospital_key,
+        index_diagnosis_code,
+        return_diagnosis_code,
+        return_outcome_code,
+        index_age_years,
+        return_age_years,
+        elapsed_seconds,
+        follow_up_seconds,
+        is_return_admitted,
+        index_month_on
+    from reattendances
 ),
 
 final as (

@@ -36,6 +36,8 @@ stands here is what is computed.
   not begin while another inpatient encounter lasts or as it ends. It follows the index visit that
   was left last before it, unless a return has begun by then; an index visit has at most one.
   Measures of it pair the index visit with it instead of a return (`pairing_code`); all else holds.
+- **Re-attendance**: of every unplanned visit of a known person whose departure is known, however it
+  ended, the person's next unplanned visit to the same ED. Visits to other EDs are passed over.
 - **Complete follow-up**: every feed is complete for the whole window after the departure, or the
   person has died. Visits without it are in no count.
 - **Month**: that of the visit's arrival, on the hospital's own clock.
@@ -197,7 +199,23 @@ def _measure_history(history: MeasureHistory) -> list[str]:
             f"| {_after(answer.admission, answer.admitted_after_seconds)} "
             f"| {_codes(answer.counted_in)} | {_codes(answer.left_out_of)} |"
         )
+    if history.attendances:
+        lines.extend(_attendances(history))
     return [*lines, f"\nData complete to {history.data_through:%Y-%m-%d %H:%M:%S} UTC.\n"]
+
+
+def _attendances(history: MeasureHistory) -> list[str]:
+    said = {True: "yes", False: "no", None: "not in the denominator"}
+    return [
+        "",
+        "| attendance | next at the same ED | 7-day re-attendance |",
+        "|---|---|---|",
+        *(
+            f"| {one.visit.key} | {_after(one.next_visit, one.elapsed_seconds)} "
+            f"| {said[one.is_counted]} |"
+            for one in history.attendances
+        ),
+    ]
 
 
 def _ed_visit(visit: EdVisit) -> str:

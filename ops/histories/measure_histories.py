@@ -5,7 +5,8 @@ Four tables of `tests/histories` hold them: `ed_measure_histories.csv` (ED visit
 reason) and `…_answers.csv`: for each index visit its return, the direct admission that follows it,
 the measures that count it (`counted_in`) and those whose index denominator does not hold it
 (`left_out_of`). What is in neither list is in the denominator and not counted. Codes stand there
-without `ed_return_`, which all of them begin with.
+without `ed_return_`, which all of them begin with. Histories about re-attendance have rows in
+`…_reattendances.csv` too: one for each attendance.
 """
 
 from __future__ import annotations
@@ -74,6 +75,20 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Attendance:
+    """The right answer for one attendance and the next at the same ED.
+
+    `is_counted` is None where the attendance is not in the denominator.
+    """
+
+    visit: EdVisit
+    next_visit: str | None
+    elapsed_seconds: int | None
+    next_outcome: str | None
+    is_counted: bool | None
+
+
+@dataclass(frozen=True)
 class MeasureHistory:
     """What happened to one person, and the answers."""
 
@@ -86,6 +101,7 @@ class MeasureHistory:
     visits: tuple[EdVisit, ...]
     inpatient: tuple[Inpatient, ...]
     answers: tuple[Answer, ...]
+    attendances: tuple[Attendance, ...]
 
     @property
     def person(self) -> str:
@@ -120,6 +136,7 @@ def load_measure_histories(directory: Path = HISTORIES) -> list[MeasureHistory]:
     visits = read_rows(directory / f"{TABLE}.csv")
     inpatient = read_rows(directory / f"{TABLE}_inpatient.csv")
     answers = read_rows(directory / f"{TABLE}_answers.csv")
+    attendances = read_rows(directory / f"{TABLE}_reattendances.csv")
     histories = []
     for row in read_rows(directory / f"{TABLE}_expected.csv"):
         mine = {
@@ -128,7 +145,8 @@ def load_measure_histories(directory: Path = HISTORIES) -> list[MeasureHistory]:
         }
         stays = [_inpatient(stay) for stay in inpatient if stay["example"] == row["example"]]
         told = [_answer(a, mine) for a in answers if a["index_visit"] in mine]
-        histories.append(_history(row, mine.values(), stays, told))
+        again = [_attendance(a, mine) for a in attendances if a["visit"] in mine]
+        histories.append(_history(row, mine.values(), stays, told, again))
     loose = {row["index_visit"] for row in answers} - {
         answer.index_visit.key for history in histories for answer in history.answers
     }
@@ -139,9 +157,17 @@ def load_measure_histories(directory: Path = HISTORIES) -> list[MeasureHistory]:
     return histories
 
 
-def measure_codes() -> list[str]:
-    """Codes of the measures that are shipped, in the order of the seed."""
-    return [row["measure_code"] for row in read_rows(SEEDS / "ed_return_measures.csv")]
+def measure_codes(*, of_attendances: bool = False) -> list[str]:
+    """Codes of the measures that are shipped, in the order of the seed.
+
+    Args:
+        of_attendances: those that ask of every attendance, instead of those of index visits.
+    """
+    return [
+        row["measure_code"]
+        for row in read_rows(SEEDS / "ed_return_measures.csv")
+        if (row["pairing_code"] == "after_attendance") == of_attendances
+    ]
 
 
 def _visit(row: dict[str, str]) -> EdVisit:
@@ -196,11 +222,22 @@ def _answer(row: dict[str, str], visits: dict[str, EdVisit]) -> Answer:
     )
 
 
+def _attendance(row: dict[str, str], visits: dict[str, EdVisit]) -> Attendance:
+    return Attendance(
+        visit=visits[row["visit"]],
+        next_visit=row["next_visit"] or None,
+        elapsed_seconds=seconds(row["elapsed"]),
+        next_outcome=row["next_outcome"] or None,
+        is_counted={"counted": True, "not_counted": False, "left_out": None}[row["answer"]],
+    )
+
+
 def _history(
     row: dict[str, str],
     visits: Iterable[EdVisit],
     inpatient: Iterable[Inpatient],
     answers: Iterable[Answer],
+    attendances: Iterable[Attendance],
 ) -> MeasureHistory:
     history = MeasureHistory(
         example=int(row["example"]),
@@ -212,6 +249,7 @@ def _history(
         visits=tuple(visits),
         inpatient=tuple(inpatient),
         answers=tuple(answers),
+        attendances=tuple(attendances),
     )
     _check(history)
     return history

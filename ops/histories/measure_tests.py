@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from ops.histories.measure_histories import Answer, MeasureHistory, measure_codes
+from ops.histories.measure_histories import Answer, Attendance, MeasureHistory, measure_codes
 from ops.histories.steps import Row
 from ops.histories.unit_tests import UnitTest, seed_rows, together
 from ops.histories.worked import SEEDS, read_rows
@@ -30,6 +30,9 @@ def _judged_test(history: MeasureHistory, groups: list[Row]) -> UnitTest:
         "fct_ed_direct_admissions": [
             _admission(history, answer) for answer in history.answers if answer.admission
         ],
+        "fct_ed_reattendances": [
+            _attendance(history, attendance) for attendance in history.attendances
+        ],
         "ed_return_measures": seed_rows("ed_return_measures"),
         "dim_diagnosis_groups": groups,
     }
@@ -42,6 +45,16 @@ def _judged_test(history: MeasureHistory, groups: list[Row]) -> UnitTest:
         for answer in history.answers
         for code in measure_codes()
         if code not in answer.left_out_of
+    ]
+    expect += [
+        {
+            "measure_code": code,
+            "index_visit_key": attendance.visit.key,
+            "is_counted": attendance.is_counted,
+        }
+        for attendance in history.attendances
+        for code in measure_codes(of_attendances=True)
+        if attendance.is_counted is not None
     ]
     return _test(history, "fct_ed_measured_returns", given, expect)
 
@@ -148,6 +161,22 @@ def _admission(history: MeasureHistory, answer: Answer) -> Row:
         "hospital_key": answer.index_visit.hospital,
         "admission_hospital_key": history.hospital_of(answer.admission),
         "elapsed_seconds": answer.admitted_after_seconds,
+    }
+
+
+def _attendance(history: MeasureHistory, attendance: Attendance) -> Row:
+    """A row of fct_ed_reattendances, as far as measures look at it."""
+    visit = attendance.visit
+    return {
+        "index_visit_key": visit.key,
+        "return_visit_key": attendance.next_visit,
+        "hospital_key": visit.hospital,
+        "return_outcome_code": attendance.next_outcome,
+        "elapsed_seconds": attendance.elapsed_seconds,
+        "follow_up_seconds": None
+        if visit.disposition == "died"
+        else history.follow_up_seconds(visit),
+        "index_month_on": f"{_local(visit.arrived_at, visit.time_zone):%Y-%m-01}",
     }
 
 

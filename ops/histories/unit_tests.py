@@ -194,6 +194,7 @@ def measured_test(history: History) -> UnitTest | None:
     given: dict[str, list[Row]] = {
         "fct_ed_returns": rows,
         "fct_ed_direct_admissions": [],
+        "fct_ed_reattendances": [],
         "ed_return_measures": _headline(),
         "dim_diagnosis_groups": [],
     }

@@ -160,7 +160,7 @@ def ward_stay(draw: st.DrawFn, key: str, row: slow.Registration, visit_key: str 
     """An inpatient encounter about the limits of what may follow a departure."""
     hours, beside = draw(st.sampled_from([0, 12, 24, 24, 72])), draw(st.sampled_from([0, 0, 1, -1]))
     admitted = row.leaves + timedelta(hours=hours, seconds=beside)
-    kinds = ["direct", "direct", "direct", "direct", "elective", "emergency", None]
+    kinds = ["direct", "direct", "direct", None, None, "elective", "emergency"]
     return WardStay(
         key=key,
         person=row.person,

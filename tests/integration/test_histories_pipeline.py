@@ -122,7 +122,9 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[datetime, In
         if limit == max(LIMITS):
             pipeline.run_pipeline(settings)
         else:
-            pipeline.run_models(settings, "rpt_ed_returns_monthly", "rpt_quarantine")
+            pipeline.run_models(
+                settings, "fct_ed_visits", "rpt_ed_returns_monthly", "rpt_quarantine"
+            )
         tokens = pipeline.raw_visit_keys(settings, names)
         example_of = dict(visits.select("visit", "example").iter_rows())
         example_of |= {
@@ -224,7 +226,7 @@ def test_every_measure_counts_what_it_should(
         installations[history.data_through]
         .visits(
             "select index_visit_key as visit_key, measure_code, is_counted "
-            "from core.fct_ed_measured_returns"
+            "from core.fct_ed_measured_returns where pairing_code != 'after_attendance'"
         )
         .filter(pl.col("example") == history.example)
     )
@@ -238,6 +240,35 @@ def test_every_measure_counts_what_it_should(
         for answer in history.answers
         for code in measure_codes()
         if code not in answer.left_out_of
+    }, history.why
+
+
+@pytest.mark.parametrize(
+    "history",
+    [history for history in OF_MEASURES if history.attendances],
+    ids=lambda history: str(history.example),
+)
+def test_every_attendance_counts_what_it_should(
+    installations: dict[datetime, Installation], history: MeasureHistory
+) -> None:
+    judged = (
+        installations[history.data_through]
+        .visits(
+            "select index_visit_key as visit_key, measure_code, is_counted "
+            "from core.fct_ed_measured_returns where pairing_code = 'after_attendance'"
+        )
+        .filter(pl.col("example") == history.example)
+    )
+    assert {
+        (visit, code): is_counted
+        for visit, code, is_counted in judged.select(
+            "visit", "measure_code", "is_counted"
+        ).iter_rows()
+    } == {
+        (told.visit.key, code): told.is_counted
+        for told in history.attendances
+        for code in measure_codes(of_attendances=True)
+        if told.is_counted is not None
     }, history.why
 
 
@@ -259,7 +290,10 @@ def test_monthly_counts_of_every_measure(installations: dict[datetime, Installat
                 hospital_key, strftime(month_on, '%Y-%m') as month, measure_code,
                 cast(numerator_count as int), cast(index_visits_count as int)
             from marts.rpt_ed_returns_monthly
-            where starts_with(hospital_key, '{measure_histories.MARK}') and index_visits_count > 0
+            where
+                starts_with(hospital_key, '{measure_histories.MARK}')
+                and index_visits_count > 0
+                and measure_code in ({", ".join(f"'{code}'" for code in measure_codes())})
             """,
         ).rows()
         assert {row[:3]: row[3:] for row in rows} == wanted

@@ -22,6 +22,8 @@ from tests.helpers.compiled import CompiledModels
 from tests.helpers.measures import diagnosis_groups, shipped_measures
 from tests.helpers.random_histories import ZONES, Told, told_history
 from tests.oracle.ed_direct_admissions import ADMISSION_SCHEMA, PAIRING, with_direct_admissions
+from tests.oracle.ed_reattendances import PAIRING as REATTENDANCE
+from tests.oracle.ed_reattendances import with_reattendances
 from tests.oracle.ed_return_measures import Measure, flagged
 from tests.oracle.ed_returns import (
     INPATIENT_SCHEMA,
@@ -172,20 +174,20 @@ def oracle_says(told: Told, persons: dict[str, str], measures: Sequence[Measure]
         }
         for stay in told.stays
     ]
-    pairs = answer(
+    result = answer(
         pl.DataFrame(registrations, schema=REGISTRATION_SCHEMA),
         persons_frame,
         pl.DataFrame(stays, schema=INPATIENT_SCHEMA, orient="row"),
-    ).pairs
+    )
+    pairs = result.pairs
     directly = with_direct_admissions(
         pairs, pl.DataFrame(admissions, schema=ADMISSION_SCHEMA), persons_frame
     )
+    paired = {PAIRING: directly, REATTENDANCE: with_reattendances(result, persons_frame)}
     return {
         (measure.code, key, counted)
         for measure in measures
-        for key, counted in flagged(
-            directly if measure.pairing == PAIRING else pairs, measure, told.through
-        )
+        for key, counted in flagged(paired.get(measure.pairing, pairs), measure, told.through)
         .filter("is_index")
         .select("index_visit_key", "is_numerator")
         .iter_rows()
@@ -216,7 +218,7 @@ def measure(draw: st.DrawFn, code: str) -> Measure:
         maximum_age_years=draw(st.sampled_from([None, None, 17])),
         return_outcome=draw(st.sampled_from([None, None, "home", "died"])),
         requires_same_hospital=draw(st.booleans()),
-        pairing=draw(st.sampled_from(["after_discharge_home", "after_discharge_home", PAIRING])),
+        pairing=draw(st.sampled_from(["after_discharge_home", PAIRING, REATTENDANCE])),
     )
 
 

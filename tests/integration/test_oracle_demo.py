@@ -16,6 +16,8 @@ from governance.settings import Settings, load_settings
 from tests.helpers import drawn, lake, operational, pipeline
 from tests.helpers.measures import shipped_measures
 from tests.oracle.ed_direct_admissions import PAIRING, with_direct_admissions
+from tests.oracle.ed_reattendances import PAIRING as REATTENDANCE
+from tests.oracle.ed_reattendances import with_reattendances
 from tests.oracle.ed_return_measures import (
     HEADLINE,
     attrition,
@@ -178,7 +180,9 @@ def test_monthly_mart_agrees(network: Settings, oracle: Answer, through: datetim
         """,
     )
     directly = with_direct_admissions(oracle.pairs, lake.admissions(network), lake.persons(network))
-    wanted = monthly_counts(oracle, shipped_measures(), through, {PAIRING: directly})
+    again = with_reattendances(oracle, lake.persons(network))
+    paired = {PAIRING: directly, REATTENDANCE: again}
+    wanted = monthly_counts(oracle, shipped_measures(), through, paired)
     assert set(wanted["measure_code"]) == set(found["measure_code"])
     assert wanted.filter(measure_code=HEADLINE.code)["numerator_count"].sum() > 0
     key = ["measure_code", "hospital_key", "month_on"]

@@ -12,6 +12,8 @@ from ops.histories.measure_histories import MeasureHistory, load_measure_histori
 from ops.histories.worked import HISTORIES, HistoryError
 from tests.helpers.measures import shipped_measures
 from tests.oracle.ed_direct_admissions import ADMISSION_SCHEMA, PAIRING, with_direct_admissions
+from tests.oracle.ed_reattendances import PAIRING as REATTENDANCE
+from tests.oracle.ed_reattendances import with_reattendances
 from tests.oracle.ed_return_measures import flagged
 from tests.oracle.ed_returns import (
     INPATIENT_SCHEMA,
@@ -117,7 +119,7 @@ def test_answers_are_what_the_oracle_says(history: MeasureHistory) -> None:
         )
         for told in history.answers
     }
-    for measure in shipped_measures():
+    for measure in (one for one in shipped_measures() if one.pairing != REATTENDANCE):
         own_pairs = directly if measure.pairing == PAIRING else pairs
         judged = flagged(own_pairs, measure, history.data_through)
         counted = judged.filter("is_numerator")["index_visit_key"]
@@ -130,10 +132,41 @@ def test_answers_are_what_the_oracle_says(history: MeasureHistory) -> None:
         }, measure.code
 
 
+@pytest.mark.parametrize(
+    "history",
+    [history for history in WORKED if history.attendances],
+    ids=lambda history: history.name,
+)
+def test_attendances_are_what_the_oracle_says(history: MeasureHistory) -> None:
+    person = [(history.person, history.born_on, history.died_on)]
+    pairs = with_reattendances(
+        oracle_says(history), pl.DataFrame(person, schema=PERSON_SCHEMA, orient="row")
+    )
+    (measure,) = (one for one in shipped_measures() if one.pairing == REATTENDANCE)
+    judged = flagged(pairs, measure, history.data_through)
+    assert {
+        row["index_visit_key"]: (
+            row["return_visit_key"],
+            row["elapsed"],
+            row["return_outcome_code"],
+            row["is_numerator"] if row["is_index"] else None,
+        )
+        for row in judged.iter_rows(named=True)
+    } == {
+        told.visit.key: (
+            told.next_visit,
+            None if told.elapsed_seconds is None else timedelta(seconds=told.elapsed_seconds),
+            told.next_outcome,
+            told.is_counted,
+        )
+        for told in history.attendances
+    }
+
+
 def test_every_measure_counts_somebody_and_refuses_somebody() -> None:
     """A measure without a history that it counts would be tested by its absence alone."""
     told = [answer for history in WORKED for answer in history.answers]
-    for measure in shipped_measures():
+    for measure in (one for one in shipped_measures() if one.pairing != REATTENDANCE):
         followed_by = "admission" if measure.pairing == PAIRING else "returned"
         returned = [one for one in told if getattr(one, followed_by)]
         assert any(measure.code in one.counted_in for one in told), measure.code

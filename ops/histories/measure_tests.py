@@ -73,7 +73,7 @@ def _direct_test(history: MeasureHistory) -> UnitTest:
         }
         for stay in history.inpatient
     ]
-    given = {
+    given: dict[str, list[Row]] = {
         "ed_return_measures": seed_rows("ed_return_measures"),
         "stg_ehr__inpatient_encounters": encounters,
         "int_registrations__persons": [

@@ -37,7 +37,8 @@ stands here is what is computed.
   was left last before it, unless a return has begun by then; an index visit has at most one.
   Measures of it pair the index visit with it instead of a return (`pairing_code`); all else holds.
 - **Re-attendance**: of every unplanned visit of a known person whose departure is known, however it
-  ended, the person's next unplanned visit to the same ED. Visits to other EDs are passed over.
+  ended, the person's next unplanned visit to the same ED. Visits to other EDs are passed over. The
+  measure's index denominator holds all those visits instead of index visits.
 - **Complete follow-up**: every feed is complete for the whole window after the departure, or the
   person has died. Visits without it are in no count.
 - **Month**: that of the visit's arrival, on the hospital's own clock.
@@ -85,7 +86,8 @@ MEASURES_NOTE = f"""\
 
 Each history is one person, told for all measures at once. Of an index visit are said the measures
 that count it and those whose index denominator does not hold it; in all others it is in the
-denominator and not counted. Codes are written without `{PREFIX}`.
+denominator and not counted. Codes are written without `{PREFIX}`. Re-attendance asks of every
+visit, not of index visits: the histories about it say so in a table of their own.
 """
 
 

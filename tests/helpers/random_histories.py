@@ -206,6 +206,9 @@ def told_history(draw: st.DrawFn) -> Told:
     ]
     if draw(st.integers(0, 2)) == 0:
         stays += draw(planned_and_onward(rows[-2]))
+    if draw(st.integers(0, 3)) == 0:  # In the very second of an arrival at an ED.
+        stay = draw(ward_stay("at_once", rows[-1], None))
+        stays.append(replace(stay, kind="direct", admitted=rows[-1].arrived))
     # Eighteen on the day of the last arrival, or the day after it: on that hospital's clock or not.
     day = rows[-1].arrived.date() + timedelta(days=draw(st.integers(0, 1)))
     eighteen = date(day.year - 18, day.month, day.day)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from chart_audit.database import hospitals
 from chart_audit.hand_over import hand_over
 from chart_audit.store import opened_store
 from governance.settings import Settings
@@ -16,7 +17,7 @@ def named_visits(settings: Settings) -> list[str]:
         ChartAuditError: a store cannot be opened.
     """
     found: set[str] = set()
-    for hospital in _hospitals(settings):
+    for hospital in hospitals(settings):
         with opened_store(settings, hospital) as store:
             for case in store.cases():
                 found |= {case.index_visit_key, case.return_visit_key or case.index_visit_key}
@@ -32,7 +33,7 @@ def remove_visits(settings: Settings, gone: Collection[str]) -> int:
         ChartAuditError: a store cannot be opened or written.
     """
     reviews = 0
-    for hospital in _hospitals(settings):
+    for hospital in hospitals(settings):
         with opened_store(settings, hospital) as store:
             for case in store.cases():
                 if case.index_visit_key in gone or case.return_visit_key in gone:
@@ -40,8 +41,7 @@ def remove_visits(settings: Settings, gone: Collection[str]) -> int:
     # Also where none is left: an earlier removal may have been cut off before this.
     if settings.chart_reviews.exists():
         hand_over(settings)
+    for hospital in hospitals(settings):
+        with opened_store(settings, hospital) as store:
+            store.wipe()
     return reviews
-
-
-def _hospitals(settings: Settings) -> list[str]:
-    return sorted(path.stem for path in settings.chart_audit.glob("*.sqlite"))

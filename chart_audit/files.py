@@ -20,9 +20,18 @@ def store_path(settings: Settings, hospital: str) -> Path:
     Raises:
         ChartAuditError: the hospital's key can name no file.
     """
+    require_hospital(hospital)
+    return settings.chart_audit / f"{hospital}.sqlite"
+
+
+def require_hospital(hospital: str) -> None:
+    """Refuse a key that can name neither file nor schema.
+
+    Raises:
+        ChartAuditError: it is none.
+    """
     if not _HOSPITAL.fullmatch(hospital):
         raise ChartAuditError("A hospital is named by its code: letters, digits, _ and -.")
-    return settings.chart_audit / f"{hospital}.sqlite"
 
 
 def require_closed(path: Path) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chart_audit.database import hospitals
 from chart_audit.store import opened_store
 from governance.audit.events import about
 from governance.audit.log import audited
@@ -86,13 +87,12 @@ def hand_over(settings: Settings) -> HandedOver:
 
 
 def _fill(connection: sqlite3.Connection, settings: Settings) -> HandedOver:
-    stores = sorted(settings.chart_audit.glob("*.sqlite"))
+    stores = hospitals(settings)
     reviews = answers = 0
     for statement in _TABLES:
         connection.execute(statement)
-    for store_file in stores:
-        hospital = store_file.stem
-        found_reviews, found_answers = _submitted(settings, store_file)
+    for hospital in stores:
+        found_reviews, found_answers = _submitted(settings, hospital)
         connection.executemany(
             "insert into case_reviews values (?1 || ':' || ?2, ?1, ?3, ?4, ?5, ?6, ?7)",
             [(hospital, *row) for row in found_reviews],
@@ -106,17 +106,12 @@ def _fill(connection: sqlite3.Connection, settings: Settings) -> HandedOver:
     return HandedOver(len(stores), reviews, answers)
 
 
-def _submitted(settings: Settings, store_file: Path) -> list[list[tuple[Any, ...]]]:
+def _submitted(settings: Settings, hospital: str) -> list[list[tuple[Any, ...]]]:
     try:
-        with opened_store(settings, store_file.stem) as store:
+        with opened_store(settings, hospital) as store:
             return store.at_one_state(_REVIEWS, _ANSWERS)
     except ChartAuditError as error:
-        raise ChartAuditError(f"Nothing was handed over: {store_file.name}: {error}") from None
-    except sqlite3.Error as error:
-        raise ChartAuditError(
-            f"Nothing was handed over: {store_file} cannot be read ({error.sqlite_errorname}): "
-            "restore it from its backup."
-        ) from None
+        raise ChartAuditError(f"Nothing was handed over: {hospital}: {error}") from None
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from governance.errors import ChartAuditError
 STAGES = ("first", "second", "reconciled")
 DRAFT, SUBMITTED = "draft", "submitted"
 LONGEST_COMMENT = 4000
+# Half of a pair of UTF-16 is no character; PostgreSQL's texts have no NUL.
+_UNSAVED = re.compile("[\0\ud800-\udfff]")
 _REVIEWER = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 
 
@@ -73,6 +75,8 @@ def require_known(answers: Answers, comment: str) -> None:
             raise ChartAuditError(f"“{asked[field].words}” has one answer: choose one.")
     if len(comment) > LONGEST_COMMENT:
         raise ChartAuditError(f"The comment is longer than {LONGEST_COMMENT} characters.")
+    if _UNSAVED.search(comment):
+        raise ChartAuditError("The comment has a character that cannot be saved: type it anew.")
 
 
 def missing(answers: Answers) -> list[str]:

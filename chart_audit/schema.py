@@ -8,7 +8,11 @@
 
 from __future__ import annotations
 
+from governance.errors import ChartAuditError
+
 VERSION = 1
+# What a person's erasure takes rows out of; a table before those that it refers to.
+ROWS = ("answers", "comments", "edits", "reviews", "cases")
 
 _TABLES = """
 create table codes (
@@ -97,3 +101,11 @@ _GUARDS = {
 GUARDS = tuple(f"create trigger {name} {body}; end;" for name, body in _GUARDS.items())
 # For the removal of a case, in one transaction with it.
 WITHOUT_GUARDS = tuple(f"drop trigger {name};" for name in _GUARDS)
+
+
+def wrong_version(hospital: str, version: int | None) -> ChartAuditError:
+    """Return the refusal of a store that another version of this program made."""
+    return ChartAuditError(
+        f"The chart audit of hospital {hospital} is of version {version}, and this program writes "
+        f"version {VERSION}: use the program that made it."
+    )

@@ -1,21 +1,20 @@
-"""A hospital's chart reviews in a SQLite file: saved whole, or not at all.
+"""A hospital's chart reviews, in SQLite or PostgreSQL: saved whole, or not at all.
 
-Every change is one transaction that takes the file's write lock at its beginning and is on the disk
-when it ends. Whoever saves says which version they had read: a review that somebody saved meanwhile
-is not overwritten.
+Every change is one transaction that takes the hospital's write lock at its beginning and is on the
+disk when it ends. Whoever saves says which version they had read: a review that somebody saved
+meanwhile is not overwritten.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from chart_audit.codes import ISSUE, THEME, questions
-from chart_audit.files import require_closed, store_path
+from chart_audit.database import Database, open_database
 from chart_audit.rules import (
     DRAFT,
     STAGES,
@@ -25,12 +24,11 @@ from chart_audit.rules import (
     require_reviewer,
     require_turn,
 )
-from chart_audit.schema import GUARDS, TABLES, VERSION, WITHOUT_GUARDS
+from chart_audit.schema import ROWS
 from governance.errors import ChartAuditError
 from governance.settings import Settings
 
 _SEPARATOR = " "
-_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,48 +80,37 @@ class Findings:
 
 
 @contextmanager
-def opened_store(settings: Settings, hospital: str) -> Iterator[Store]:
+def opened_store(
+    settings: Settings, hospital: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Iterator[Store]:
     """Open a hospital's store, and make it at its first use.
+
+    Args:
+        settings: the installation.
+        hospital: its key.
+        clock: what is saved when, UTC; another one is for made-up reviews.
 
     Raises:
         ChartAuditError: others may read the file, it is of another version or cannot be opened.
     """
-    path = store_path(settings, hospital)
-    try:
-        # One account over all zones makes it at its first use; else the home directory is root's.
-        settings.chart_audit.mkdir(mode=0o700, exist_ok=True)
-        require_closed(path)
-        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
-    except (OSError, sqlite3.Error):
-        raise ChartAuditError(
-            f"The chart audit of hospital {hospital} cannot be opened ({path}): see that the "
-            "directory is there and belongs to this account."
-        ) from None
-    try:
-        yield Store(connection, hospital)
-    finally:
-        connection.close()
+    with open_database(settings, hospital) as database:
+        yield Store(database, hospital, clock)
 
 
 class Store:
     """The reviews of one hospital."""
 
-    def __init__(self, connection: sqlite3.Connection, hospital: str) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, hospital: str, clock: Callable[[], datetime]) -> None:
+        self._database = database
         self._hospital = hospital
-        # Each transaction outlives a power cut, the removal of its journal too.
-        connection.execute("pragma synchronous = extra")
-        connection.execute("pragma foreign_keys = on")
-        # What is removed is overwritten, in free pages too.
-        connection.execute("pragma secure_delete = on")
-        with self._transaction():
-            self._prepare()
+        self._clock = clock
+        self._complete_codes()
 
     def open_case(self, case: Case, reviewer: str) -> None:
         """Note that a case is being reviewed; a case that is open already stays as it was."""
         require_reviewer(reviewer)
-        with self._transaction():
-            self._connection.execute(
+        with self._database.transaction():
+            self._database.execute(
                 "insert into cases values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
                 (
                     case.index_visit_key,
@@ -132,13 +119,13 @@ class Store:
                     case.reason_code,
                     case.quarter_on,
                     reviewer,
-                    _now(),
+                    self._now(),
                 ),
             )
 
     def cases(self) -> list[Case]:
         """Return every case that somebody opened."""
-        rows = self._connection.execute(
+        rows = self._query(
             "select index_visit_key, return_visit_key, reason_code, quarter_on from cases "
             "order by index_visit_key"
         )
@@ -146,12 +133,8 @@ class Store:
 
     def states(self) -> dict[str, dict[str, tuple[str, str]]]:
         """Return reviewer and state of every review, by case and stage."""
-        found: dict[str, dict[str, tuple[str, str]]] = {}
-        for case, stage, reviewer, state in self._connection.execute(
-            "select index_visit_key, stage_code, reviewer, state_code from reviews"
-        ):
-            found.setdefault(case, {})[stage] = (reviewer, state)
-        return found
+        with self._database.snapshot():
+            return self._states()
 
     def read(self, index_visit_key: str, stage: str, reviewer: str) -> Review:
         """Return a review, or an empty one where nothing was saved.
@@ -160,8 +143,9 @@ class Store:
             ChartAuditError: it is not its turn, or it is somebody else's.
         """
         require_reviewer(reviewer)
-        require_turn(stage, reviewer, self.states().get(index_visit_key, {}))
-        return self._read(index_visit_key, stage) or Review(index_visit_key, stage, reviewer)
+        with self._database.snapshot():
+            require_turn(stage, reviewer, self._states().get(index_visit_key, {}))
+            return self._read(index_visit_key, stage) or Review(index_visit_key, stage, reviewer)
 
     def save_draft(self, review: Review) -> Review:
         """Save what a reviewer has so far; return it with its new version.
@@ -188,7 +172,7 @@ class Store:
 
     def history(self, index_visit_key: str) -> list[Edit]:
         """Return every change of a case's reviews, the first one first."""
-        rows = self._connection.execute(
+        rows = self._query(
             "select reviews.stage_code, edits.version, edited_at, editor, field_code, "
             "before_codes, after_codes from edits join reviews using (review_id) "
             "where index_visit_key = ? order by edit_id",
@@ -201,17 +185,18 @@ class Store:
 
     def submitted_answers(self, index_visit_key: str) -> dict[str, Mapping[str, frozenset[str]]]:
         """Return the answers of a case's submitted reviews, by stage."""
-        reviews = (self._read(index_visit_key, stage) for stage in STAGES)
+        with self._database.snapshot():
+            reviews = [self._read(index_visit_key, stage) for stage in STAGES]
         return {r.stage_code: r.answers for r in reviews if r and r.state_code == SUBMITTED}
 
     def at_one_state(self, *queries: str) -> list[list[tuple[Any, ...]]]:
-        """Return the rows of several queries, all of one state of the file."""
-        with self._transaction():
-            return [self._connection.execute(query).fetchall() for query in queries]
+        """Return the rows of several queries, all of one state of the store."""
+        with self._database.snapshot():
+            return [self._database.execute(query) for query in queries]
 
     def findings(self, quarter_on: str) -> Findings:
         """Count the findings of the cases of a quarter, by the first day of it."""
-        rows = self._connection.execute(
+        rows = self._query(
             "select field_code, code, count(*) from reviews "
             "join cases using (index_visit_key) join answers using (review_id) "
             "where quarter_on = ? and state_code = 'submitted' and (stage_code = 'reconciled' "
@@ -234,7 +219,7 @@ class Store:
 
         Of each case whose first two reviews are submitted and both answer it.
         """
-        return self._connection.execute(
+        return self._query(
             "select one.code, two.code from reviews as first "
             "join reviews as second using (index_visit_key) "
             "join answers as one on one.review_id = first.review_id "
@@ -244,7 +229,7 @@ class Store:
             "and first.state_code = 'submitted' and second.state_code = 'submitted' "
             "and one.field_code = ? and one.is_many = 0 order by 1, 2",
             (field_code,),
-        ).fetchall()
+        )
 
     def remove_case(self, index_visit_key: str) -> int:
         """Take a case and its reviews out for good: answers, comments and history.
@@ -257,29 +242,32 @@ class Store:
         Raises:
             ChartAuditError: no such case was ever opened.
         """
+        place = (index_visit_key,)
         reviews = "select review_id from reviews where index_visit_key = ?"
-        with self._transaction():
-            count = len(self._connection.execute(reviews, (index_visit_key,)).fetchall())
-            for statement in WITHOUT_GUARDS:
-                self._connection.execute(statement)
-            for table in ("answers", "comments", "edits"):
-                self._connection.execute(
-                    f"delete from {table} where review_id in ({reviews})", (index_visit_key,)
-                )
-            where = (index_visit_key,)
-            self._connection.execute("delete from reviews where index_visit_key = ?", where)
-            gone = self._connection.execute("delete from cases where index_visit_key = ?", where)
-            if not gone.rowcount:
+        with self._database.transaction():
+            if not self._database.execute("select 1 from cases where index_visit_key = ?", place):
                 raise ChartAuditError("No review of that case was ever begun: see its token.")
-            for statement in GUARDS:
-                self._connection.execute(statement)
+            count = len(self._database.execute(reviews, place))
+            with self._database.removing():
+                for table in ROWS:
+                    named = table in ("reviews", "cases")
+                    which = "index_visit_key = ?" if named else f"review_id in ({reviews})"
+                    self._database.execute(f"delete from {table} where {which}", place)
         return count
+
+    def wipe(self) -> None:
+        """Leave nothing of removed cases in the database's own files.
+
+        Raises:
+            ChartAuditError: the database refuses; the cases stay removed.
+        """
+        self._database.wipe()
 
     def _save(self, review: Review, state: str) -> Review:
         require_reviewer(review.reviewer)
         require_known(review.answers, review.comment)
-        with self._transaction():
-            others = self.states().get(review.index_visit_key, {})
+        with self._database.transaction():
+            others = self._states().get(review.index_visit_key, {})
             require_turn(review.stage_code, review.reviewer, others)
             before = self._read(review.index_visit_key, review.stage_code)
             before = before or Review(review.index_visit_key, review.stage_code, review.reviewer)
@@ -294,17 +282,17 @@ class Store:
         return replace(review, version=before.version + 1, state_code=state)
 
     def _write(self, before: Review, review: Review, state: str) -> None:
-        now, version = _now(), before.version + 1
+        now, version = self._now(), before.version + 1
         place = (review.index_visit_key, review.stage_code)
-        self._connection.execute(
+        self._database.execute(
             "insert into reviews (index_visit_key, stage_code, reviewer, state_code, version, "
             "updated_at) values (?, ?, ?, 'draft', ?, ?) on conflict (index_visit_key, stage_code) "
             "do update set version = excluded.version, updated_at = excluded.updated_at",
             (*place, review.reviewer, version, now),
         )
-        (number,) = self._connection.execute(
+        ((number,),) = self._database.execute(
             "select review_id from reviews where index_visit_key = ? and stage_code = ?", place
-        ).fetchone()
+        )
         stamp = (review.stage_code, version, now, review.reviewer)
         for question in questions().values():
             old = before.answers.get(question.code, frozenset())
@@ -313,13 +301,13 @@ class Store:
                 self._answer(number, question.code, new, is_many=question.is_many)
                 self._note(number, Edit(*stamp, question.code, old, new))
         if before.comment != review.comment:
-            self._connection.execute(
+            self._database.execute(
                 "insert into comments values (?, ?, ?)", (number, version, review.comment)
             )
             self._note(number, Edit(*stamp, "comment", frozenset(), frozenset()))
         if state != before.state_code:
             self._note(number, Edit(*stamp, "state", frozenset({DRAFT}), frozenset({state})))
-            self._connection.execute(
+            self._database.execute(
                 "update reviews set state_code = ?, submitted_at = ? where review_id = ?",
                 (state, now, number),
             )
@@ -327,16 +315,16 @@ class Store:
     def _answer(
         self, number: int, field_code: str, codes: frozenset[str], *, is_many: bool
     ) -> None:
-        self._connection.execute(
+        self._database.execute(
             "delete from answers where review_id = ? and field_code = ?", (number, field_code)
         )
-        self._connection.executemany(
+        self._database.execute_many(
             "insert into answers values (?, ?, ?, ?)",
-            [(number, field_code, code, is_many) for code in sorted(codes)],
+            [(number, field_code, code, int(is_many)) for code in sorted(codes)],
         )
 
     def _note(self, number: int, edit: Edit) -> None:
-        self._connection.execute(
+        self._database.execute(
             "insert into edits (review_id, version, edited_at, editor, field_code, before_codes, "
             "after_codes) values (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -350,23 +338,34 @@ class Store:
             ),
         )
 
+    def _now(self) -> str:
+        return self._clock().isoformat(timespec="microseconds")
+
+    def _states(self) -> dict[str, dict[str, tuple[str, str]]]:
+        found: dict[str, dict[str, tuple[str, str]]] = {}
+        for case, stage, reviewer, state in self._database.execute(
+            "select index_visit_key, stage_code, reviewer, state_code from reviews"
+        ):
+            found.setdefault(case, {})[stage] = (reviewer, state)
+        return found
+
     def _read(self, index_visit_key: str, stage: str) -> Review | None:
-        row = self._connection.execute(
+        rows = self._database.execute(
             "select review_id, reviewer, state_code, version from reviews "
             "where index_visit_key = ? and stage_code = ?",
             (index_visit_key, stage),
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             return None
-        number, reviewer, state, version = row
+        ((number, reviewer, state, version),) = rows
         answers: dict[str, set[str]] = {}
-        for field_code, code in self._connection.execute(
+        for field_code, code in self._database.execute(
             "select field_code, code from answers where review_id = ?", (number,)
         ):
             answers.setdefault(field_code, set()).add(code)
-        comment = self._connection.execute(
+        comment = self._database.execute(
             "select body from comments where review_id = ? order by version desc limit 1", (number,)
-        ).fetchone()
+        )
         return Review(
             index_visit_key,
             stage,
@@ -374,51 +373,28 @@ class Store:
             state,
             version,
             {name: frozenset(codes) for name, codes in answers.items()},
-            comment[0] if comment else "",
+            comment[0][0] if comment else "",
         )
 
-    def _prepare(self) -> None:
-        (version,) = self._connection.execute("pragma user_version").fetchone()
-        if version not in (0, VERSION):
-            raise ChartAuditError(
-                f"The chart audit of hospital {self._hospital} is of version {version}, and this "
-                f"program writes version {VERSION}: use the program that made it."
-            )
-        if version == 0:
-            for statement in (*TABLES, *GUARDS):
-                self._connection.execute(statement)
-            self._connection.execute(f"pragma user_version = {VERSION}")
-        # A list that grew since; a code that left it stays for the answers that were given.
-        self._connection.executemany(
-            "insert into codes values (?, ?, ?) on conflict do nothing",
-            [
-                (question.code, code, question.is_many)
-                for question in questions().values()
-                for code in question.answers
-            ],
-        )
+    def _complete_codes(self) -> None:
+        """Add what came to a list since; a code that left it stays for what was answered."""
+        known = set(self._query("select field_code, code from codes"))
+        new = [
+            (question.code, code, int(question.is_many))
+            for question in questions().values()
+            for code in question.answers
+            if (question.code, code) not in known
+        ]
+        if new:
+            with self._database.transaction():
+                self._database.execute_many(
+                    "insert into codes values (?, ?, ?) on conflict do nothing", new
+                )
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._connection.execute("begin immediate")
-            try:
-                yield
-                self._connection.execute("commit")
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
-        except sqlite3.OperationalError as error:
-            raise ChartAuditError(
-                f"The review of hospital {self._hospital} was not saved "
-                f"({error.sqlite_errorname}): somebody else may be saving, or the disk be full; "
-                "what was saved before is unchanged, save again."
-            ) from None
+    def _query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._database.snapshot():
+            return self._database.execute(statement, values)
 
 
 def _codes(text: str) -> frozenset[str]:
     return frozenset(text.split(_SEPARATOR)) - {""}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

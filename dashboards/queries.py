@@ -211,6 +211,13 @@ def ed_attrition(view: View) -> list[Row]:
     )
 
 
+def network_findings(view: View) -> list[Row]:
+    """Return what the network's chart reviews found, by half-year, in the order of the form."""
+    return _rows(
+        view.path, "select * from main.rpt_ed_audits_network order by period_on, sort_number"
+    )
+
+
 def review_worklist(view: View) -> list[Row]:
     """Return the cases that a hospital reviews, the newest quarter and sentinel ones first."""
     return _rows(

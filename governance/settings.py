@@ -22,6 +22,7 @@ from governance.accounts import (
     read_limits,
     read_roles,
 )
+from governance.connections import ConnectionString
 from governance.errors import SettingsError
 
 SETTINGS_FILE = "scutari.toml"
@@ -33,6 +34,7 @@ _TABLES = frozenset(
     {
         "accounts",
         "broker",
+        "chart_audit",
         "matching",
         "retention",
         "roles",
@@ -41,6 +43,7 @@ _TABLES = frozenset(
         "warehouse",
     }
 )
+_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,19}")
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -61,26 +64,21 @@ class SourceSettings:
         Raises:
             SettingsError: neither is named, or the named one holds nothing.
         """
-        if self.dsn_env is not None:
-            value = os.environ.get(self.dsn_env, "")
-            where = f"the environment variable {self.dsn_env}"
-        elif self.dsn_file is not None:
-            where = f"the file {self.dsn_file}"
-            try:
-                value = self.dsn_file.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
-                value = ""
-        else:
-            raise SettingsError(
-                f"Source {self.name} is a PostgreSQL database without a connection string: "
-                f"set dsn_env or dsn_file under [sources.{self.name}] in {SETTINGS_FILE}."
-            )
-        if not value:
-            raise SettingsError(
-                f"Source {self.name} has no connection string: {where} is missing, empty or cannot "
-                "be read."
-            )
-        return value
+        return ConnectionString(
+            f"Source {self.name}", f"sources.{self.name}", self.dsn_env, self.dsn_file
+        ).read()
+
+
+@dataclass(frozen=True)
+class ReviewDatabase:
+    """The PostgreSQL database that holds the chart reviews, instead of a file for each hospital.
+
+    Attributes:
+        prefix: each hospital has a schema of its own, named by this and its key.
+    """
+
+    connection: ConnectionString
+    prefix: str = "chart_audit"
 
 
 @dataclass(frozen=True)
@@ -160,6 +158,7 @@ class Settings:
     broker_limits: BrokerLimits = field(default_factory=BrokerLimits)
     matching: MatchingMethod = "probabilistic"
     encryption: EncryptionSettings | None = None
+    review_database: ReviewDatabase | None = None
 
     @property
     def lake(self) -> Path:
@@ -286,6 +285,7 @@ def load_settings(home: Path | None = None) -> Settings:
         broker_limits=read_limits(str(path), raw.get("broker")),
         matching=_matching(home, raw.get("matching", {})),
         encryption=_encryption(home, raw.get("warehouse")),
+        review_database=_review_database(home, raw.get("chart_audit")),
     )
 
 
@@ -375,6 +375,31 @@ def _encryption(home: Path, body: object) -> EncryptionSettings | None:
     return EncryptionSettings(
         key_file=home / body["key_file"],
         httpfs=home / body["httpfs"] if "httpfs" in body else None,
+    )
+
+
+def _review_database(home: Path, body: object) -> ReviewDatabase | None:
+    if body is None or body == {"kind": "sqlite"}:
+        return None
+    where = f"[chart_audit] in {home / SETTINGS_FILE}"
+    if not isinstance(body, dict) or body.get("kind") != "postgresql":
+        raise SettingsError(f'{where} needs kind = "sqlite" and nothing else, or "postgresql".')
+    unknown = set(body) - {"kind", "dsn_env", "dsn_file", "schema"}
+    if unknown:
+        raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}.")
+    for setting, value in body.items():
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{where}: {setting} must be a text in quotes.")
+    if ("dsn_env" in body) == ("dsn_file" in body):
+        raise SettingsError(f"{where} needs dsn_env or dsn_file, one of the two.")
+    prefix = body.get("schema", "chart_audit")
+    if not _PREFIX.fullmatch(prefix):
+        raise SettingsError(
+            f"{where}: schema must be small letters, digits and _, at most 20, a letter first."
+        )
+    file = home / body["dsn_file"] if "dsn_file" in body else None
+    return ReviewDatabase(
+        ConnectionString("The chart audit", "chart_audit", body.get("dsn_env"), file), prefix
     )
 
 

@@ -7,11 +7,13 @@ same network finds the same, whatever its token key.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
 
 from chart_audit.codes import ISSUE, THEME, questions
+from chart_audit.database import forget
 from chart_audit.store import Case, Review, Store, opened_store
 from governance.errors import ChartAuditError
 from governance.settings import Settings
@@ -49,8 +51,7 @@ def forget_reviews(settings: Settings) -> None:
     """
     if not settings.is_synthetic:
         raise ChartAuditError("Nothing was made up: reviews of a real installation are people's.")
-    for path in settings.chart_audit.glob("*.sqlite*"):
-        path.unlink()
+    forget(settings)
 
 
 def _review_hospital(settings: Settings, hospital: str) -> int:
@@ -62,10 +63,18 @@ def _review_hospital(settings: Settings, hospital: str) -> int:
             f"from own.{WORKLIST} "
             f"qualify quarter_on < max(quarter_on) over () order by all"
         ).fetchall()
-    with opened_store(settings, hospital) as store:
+    now = [datetime.now(UTC)]
+    with opened_store(settings, hospital, lambda: now[0]) as store:
         for key, return_key, reason, quarter_on, number in rows:
+            now[0] = _reviewed_at(quarter_on, number)
             _review(store, Case(key, return_key, reason, quarter_on.isoformat()), number)
     return len(rows)
+
+
+def _reviewed_at(quarter_on: date, number: int) -> datetime:
+    """Three weeks and more after the quarter's end, and never in the future."""
+    midnight = datetime(quarter_on.year, quarter_on.month, 1, tzinfo=UTC)
+    return min(midnight + timedelta(days=113 + number % 40, hours=9), datetime.now(UTC))
 
 
 def _review(store: Store, case: Case, number: int) -> None:

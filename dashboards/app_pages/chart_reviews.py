@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import duckdb
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from chart_audit.agreement import agreement
 from chart_audit.codes import ISSUE, THEME, Question, questions
@@ -20,8 +22,8 @@ from chart_audit.store import Case, Review, Store, opened_store
 from dashboards import page, queries, tables
 from dashboards.access import require_own
 from dashboards.queries import Row
-from governance.errors import ChartAuditError
-from governance.settings import Settings, default_home
+from governance.errors import ChartAuditError, SettingsError
+from governance.settings import SETTINGS_FILE, Settings, default_home, load_settings
 
 STAGE_NAMES = {"first": "First review", "second": "Second review", "reconciled": "Reconciliation"}
 REASONS = {"sentinel": "sentinel return", "sample": "random sample"}
@@ -41,17 +43,38 @@ def render() -> None:
         st.info("There is no case to review: a quarter is sampled ten days after its end.")
         return
     try:
-        with opened_store(Settings(home=default_home()), hospital) as store:
+        with opened_store(_settings(), hospital) as store:
             _audit(store, hospital, cases)
-    except ChartAuditError as error:
+    except (ChartAuditError, SettingsError) as error:
+        _keep_what_was_typed(hospital)
         st.error(str(error))
+
+
+def _keep_what_was_typed(hospital: str) -> None:
+    """Keep a form that this run did not draw: Streamlit forgets what is not drawn."""
+    fields = ("quarter", "stage", "case", "comment", *questions())
+    for key in list(st.session_state):
+        start, _, field = str(key).rpartition(" ")
+        if f"{start} ".startswith(f"{hospital} ") and field in fields:
+            # What this run has drawn is kept by itself, and may not be set.
+            with suppress(StreamlitAPIException):
+                st.session_state[key] = st.session_state[key]
+
+
+def _settings() -> Settings:
+    home = default_home()
+    return load_settings(home) if (home / SETTINGS_FILE).exists() else Settings(home=home)
 
 
 def _audit(store: Store, hospital: str, cases: Sequence[Row]) -> None:
     left, middle, right = st.columns(3)
     quarters = sorted({row["quarter_on"] for row in cases}, reverse=True)
-    quarter = left.selectbox("Quarter of the index visit", quarters, format_func=_quarter)
-    stage = middle.selectbox("Review", STAGES, format_func=STAGE_NAMES.__getitem__)
+    quarter = left.selectbox(
+        "Quarter of the index visit", quarters, format_func=_quarter, key=f"{hospital} quarter"
+    )
+    stage = middle.selectbox(
+        "Review", STAGES, format_func=STAGE_NAMES.__getitem__, key=f"{hospital} stage"
+    )
     reviewer = right.text_input("Your account", value=st.session_state.get(_REVIEWER, "")).strip()
     st.session_state[_REVIEWER] = reviewer
     of_quarter = [row for row in cases if row["quarter_on"] == quarter]
@@ -68,7 +91,9 @@ def _audit(store: Store, hospital: str, cases: Sequence[Row]) -> None:
         row["index_visit_key"]: _name(number, row, states.get(row["index_visit_key"], {}))
         for number, row in enumerate(of_quarter, start=1)
     }
-    key = st.selectbox("Case", list(names), format_func=names.__getitem__)
+    key = st.selectbox(
+        "Case", list(names), format_func=names.__getitem__, key=f"{hospital} {quarter} case"
+    )
     row = next(row for row in of_quarter if row["index_visit_key"] == key)
     page.note(
         f"Tokens for `scutari vault request`: index visit {row['index_visit_key']}, "

@@ -7,6 +7,7 @@ from html import escape
 import streamlit as st
 
 from dashboards import page, queries, tables
+from dashboards.findings import network_findings
 from dashboards.queries import NETWORK, Row, View
 from ops import charts
 
@@ -36,6 +37,8 @@ def render() -> None:
         page.note("Each hospital sees its own counts of this measure; hospitals are not compared.")
     _time_to_return(view)
     _attrition(view)
+    st.header("What chart reviews found")
+    network_findings(view)
 
 
 def _choose(view: View) -> tuple[Row, str]:

@@ -22,7 +22,10 @@ placed as (
                 case when stage_code = 'reconciled' then 1 else 2 end asc nulls last,
                 submitted_at desc nulls last,
                 review_key asc nulls last
-        ) as place
+        ) as place,
+        min(case when stage_code = 'first' then submitted_at end) over (
+            partition by hospital_key, index_visit_key
+        ) as first_submitted_at
     from reviews
     where stage_code in ('first', 'reconciled')
 ),
@@ -65,7 +68,8 @@ final as (
         returns.index_visit_key is not null as is_case_known,
         placed.quarter_on,
         returns.index_month_on,
-        placed.submitted_at
+        placed.submitted_at,
+        coalesce(placed.first_submitted_at, placed.submitted_at) as first_submitted_at
     from placed
     left join findings on placed.review_key = findings.review_key
     left join seconds

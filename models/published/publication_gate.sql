@@ -4,6 +4,7 @@
 -- published only from a build in which it succeeded.
 -- depends_on: {{ ref('rpt_ed_returns_monthly') }}
 -- depends_on: {{ ref('rpt_ed_returns_attrition') }}
+-- depends_on: {{ ref('rpt_ed_audits_half_yearly') }}
 -- depends_on: {{ ref('rpt_ed_audits_quarterly') }}
 -- depends_on: {{ ref('rpt_ed_audit_themes') }}
 -- depends_on: {{ ref('rpt_ed_census_monthly') }}
@@ -25,6 +26,7 @@
 -- depends_on: {{ ref('published__measures') }}
 -- depends_on: {{ ref('published__rpt_claims_monthly') }}
 -- depends_on: {{ ref('published__rpt_cohort_attrition') }}
+-- depends_on: {{ ref('published__rpt_ed_audits_network') }}
 -- depends_on: {{ ref('published__rpt_ed_returns_attrition') }}
 -- depends_on: {{ ref('published__rpt_ed_returns_half_yearly') }}
 -- depends_on: {{ ref('published__rpt_ed_returns_monthly') }}

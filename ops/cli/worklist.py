@@ -1,4 +1,4 @@
-"""``scutari worklist export`` and ``chart-audit hand-over``: cases and reviews handed on."""
+"""``scutari worklist`` and ``scutari chart-audit``: cases and reviews handed on, or moved."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from chart_audit.hand_over import hand_over
+from chart_audit.move import move_reviews
 from ops.cli.zones import opened_settings
 from ops.publication.worklist import export_worklist
 
@@ -37,7 +38,7 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
 
     @main.group(name="chart-audit")
     def chart_audit() -> None:
-        """Hand on what reviewers have submitted."""
+        """Hand on what reviewers have submitted, or move where it is kept."""
 
     @chart_audit.command(name="hand-over")
     @home_option
@@ -45,3 +46,10 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
         """Hand the submitted reviews of all hospitals over to the extractor."""
         settings = opened_settings(home)
         click.echo(f"handed over: {hand_over(settings)} in {settings.chart_reviews}")
+
+    @chart_audit.command()
+    @home_option
+    def move(home: Path | None) -> None:
+        """Move the reviews from their files into the PostgreSQL that the settings name."""
+        moved = move_reviews(opened_settings(home))
+        click.echo(f"moved: the reviews of {len(moved)} hospitals")

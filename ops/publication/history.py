@@ -23,6 +23,7 @@ from extract.lake import sha256_of
 from governance.audit.verify import read_own_log
 from governance.errors import PublicationError
 from governance.settings import Settings
+from ops.publication import audit_history
 from ops.publication.frozen_cells import FROZEN, OPEN, Figures, freeze, latest_closed
 
 # Where a new build's tables wait in memory until they are merged: of what is not shown nothing may
@@ -172,6 +173,10 @@ def merge_history(con: duckdb.DuckDBPyConnection, past: Past, published_at: dt.d
     try:
         _merge_ed_returns(con, past, published_at)
         merge_claims(con, past)
+        before = audit_history.TABLE if _has_history(con, audit_history.TABLE) else None
+        audit_history.merge_audits(
+            con, FRESH, HISTORY, before and f"past.history.{before}", is_lost=past.is_lost
+        )
         _merge_totals(con, past)
         _note_publication(con, past)
     finally:

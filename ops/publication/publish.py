@@ -58,6 +58,7 @@ NETWORK_TABLES = (
     "measures",
     "rpt_claims_monthly",
     "rpt_cohort_attrition",
+    "rpt_ed_audits_network",
     "rpt_ed_returns_attrition",
     "rpt_ed_returns_half_yearly",
     "rpt_ed_returns_monthly",

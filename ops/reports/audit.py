@@ -1,12 +1,30 @@
-"""What a report says of a quarter's chart reviews: counts of the hospital's own published file."""
+"""What a report says of chart reviews: a quarter's own counts, and the network's half-year."""
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
+from chart_audit.codes import ISSUE
 from ops.publication.worklist import WORKLIST
 from ops.reports.published import File
 from ops.reports.quarters import Quarter
+
+
+@dataclass(frozen=True)
+class NetworkFindings:
+    """What the whole network found in a half-year of first reviews; hidden counts are None.
+
+    Attributes:
+        period_on: its first day.
+        causes: name of each underlying cause that was found, and in how many cases; the most
+            frequent first, hidden ones last.
+    """
+
+    period_on: dt.date
+    reviewed_count: int | None
+    issue_count: int | None
+    causes: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True)
@@ -19,6 +37,8 @@ class AuditFigures:
             ``issue_count`` with an adverse event or quality issue.
         causes: name of each underlying cause that was found, and in how many cases; the most
             frequent first.
+        network: the half-year in which most of these cases were due; if that is not shown yet, the
+            last one before it.
     """
 
     listed_count: int
@@ -27,6 +47,7 @@ class AuditFigures:
     reviewed_twice_count: int
     issue_count: int
     causes: tuple[tuple[str, int], ...]
+    network: NetworkFindings | None
 
 
 def read_audit(own: File, quarter: Quarter) -> AuditFigures:
@@ -51,4 +72,28 @@ def read_audit(own: File, quarter: Quarter) -> AuditFigures:
         reviews.get("reviewed_twice_count", 0),
         reviews.get("issue_count", 0),
         tuple((row["theme_name"], row["theme_count"]) for row in causes),
+        _read_network(own, quarter),
+    )
+
+
+def _read_network(own: File, quarter: Quarter) -> NetworkFindings | None:
+    # A quarter's cases are listed after it has ended.
+    rows = own.rows(
+        "select * from main.rpt_ed_audits_network where period_on = (select max(period_on) "
+        "from main.rpt_ed_audits_network where period_on <= $1) "
+        "order by found_count desc nulls last, sort_number",
+        [quarter.ends_before],
+    )
+    if not rows:
+        return None
+    (issue,) = (row for row in rows if row["finding_code"] == ISSUE)
+    return NetworkFindings(
+        issue["period_on"],
+        issue["of_count"],
+        issue["found_count"],
+        tuple(
+            (row["finding_name"], row["found_count"])
+            for row in rows
+            if row["finding_code"] != ISSUE and row["found_count"] != 0
+        ),
     )

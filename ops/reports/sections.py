@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ops.reports.audit import AuditFigures
+from ops.reports.audit import AuditFigures, NetworkFindings
 from ops.reports.facts import DISPOSITIONS, INTERVALS, Counts, Flow, HospitalReport
-from ops.reports.wording import DENOMINATORS, NONE, Table, count, interval, many, month, rate
+from ops.reports.wording import (
+    DENOMINATORS,
+    NONE,
+    Table,
+    count,
+    half_year,
+    interval,
+    many,
+    month,
+    rate,
+)
 
 _DISPOSITION_NAMES = {
     "admitted": "Admitted",
@@ -132,7 +142,7 @@ def _numerator(found: Counts | None) -> str:
 def audit_words(found: AuditFigures) -> tuple[str, ...]:
     """Say what was listed and reviewed, and what the reviews found."""
     if not found.listed_count and not found.reviewed_count:
-        return ("No case of this quarter is listed for review.",)
+        return ("No case of this quarter is listed for review.", *_network_words(found.network))
     words = [
         f"{many(found.listed_count, 'case')} listed, {count(found.sentinel_count)} of them "
         f"sentinel returns; {count(found.reviewed_count)} reviewed, "
@@ -148,4 +158,25 @@ def audit_words(found: AuditFigures) -> tuple[str, ...]:
         named = "; ".join(f"{name} {count(cases)}" for name, cases in found.causes)
         words.append(f"Underlying causes (a case can have several): {named}.")
     words.append("Reviews as they were handed over before the snapshot.")
-    return tuple(words)
+    return (*words, *_network_words(found.network))
+
+
+def _network_words(found: NetworkFindings | None) -> tuple[str, ...]:
+    if found is None:
+        return ("Of the network's reviews no half-year is closed yet.",)
+    head = f"The whole network, cases first reviewed in {half_year(found.period_on)}"
+    if found.reviewed_count is None:
+        return (f"{head}: not shown, small or derivable counts.",)
+    reviewed = many(found.reviewed_count, "reviewed case")
+    if found.issue_count is None:
+        return (f"{head}: {reviewed}; how many had an issue is small or derivable.",)
+    words = (
+        f"{head}: an adverse event or quality issue in {count(found.issue_count)} of {reviewed} "
+        f"({rate(found.issue_count, found.reviewed_count)})"
+    )
+    shown = [f"{name} {count(cases)}" for name, cases in found.causes if cases is not None]
+    hidden = len(found.causes) - len(shown)
+    words += f"; underlying causes: {', '.join(shown)}." if shown else "."
+    if hidden:
+        words += f" Not shown, small or derivable counts: {many(hidden, 'cause')}."
+    return (words,)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,10 +58,11 @@ def review(
     stage: str = "first",
     quarter: str = QUARTERS[0],
     is_draft: bool = False,
+    at: datetime | None = None,
 ) -> None:
-    """Save one review of a case."""
+    """Save one review of a case, at an instant or now."""
     reviewer = {"first": FIRST, "second": SECOND, "reconciled": THIRD}[stage]
-    with opened_store(settings, hospital) as store:
+    with opened_store(settings, hospital, lambda: at or datetime.now(UTC)) as store:
         store.open_case(Case(token, None, "sample", quarter), reviewer)
         written = Review(token, stage, reviewer, answers=answers, comment=COMMENT)
         if is_draft:
@@ -91,11 +93,17 @@ def review_at_random(settings: Settings, *, cases: int = 25, seed: int = 3) -> N
 def _review_case(settings: Settings, hospital: str, token: str, rng: random.Random) -> None:
     themes = list(questions()["theme"].answers)
     quarter = rng.choice(QUARTERS)
+    at = datetime.fromisoformat(quarter).replace(tzinfo=UTC) + timedelta(
+        days=rng.choice([150, 182, 183, 184, 200])
+    )
 
     def save(stage: str, *, is_draft: bool = False) -> None:
+        nonlocal at
+        at += timedelta(days=rng.choice([0, 1, 30]), seconds=1)
         chosen = rng.sample(themes, rng.randint(1, 4))
         answers = issue(*chosen) if rng.random() < 0.4 else NO_ISSUE
-        review(settings, hospital, token, answers, stage=stage, quarter=quarter, is_draft=is_draft)
+        kept = {"stage": stage, "quarter": quarter, "is_draft": is_draft, "at": at}
+        review(settings, hospital, token, answers, **kept)
 
     stages = rng.choice(["", "first", "first second", "first second reconciled"]).split()
     for stage in stages:
@@ -148,3 +156,45 @@ def counted(folder: Path, index_visits: Mapping[str, str]) -> dict[tuple[str, st
                 count.issues += 1
                 count.themes.update(code for name, code in stands if name == "theme")
     return found
+
+
+@dataclass
+class HalfYear:
+    """What the stores say of one hospital's cases that were first reviewed in a half-year."""
+
+    reviewed: int = 0
+    issues: int = 0
+    themes: Counter[str] = field(default_factory=Counter)
+
+
+def counted_by_half_year(folder: Path) -> tuple[dict[tuple[str, str], HalfYear], str]:
+    """Count what stands, row by row, by hospital and half-year; and say when the last review came.
+
+    Of second reviews nothing stands: the last review is a first or reconciled one.
+    """
+    found: dict[tuple[str, str], HalfYear] = {}
+    last = ""
+    for path in sorted(folder.glob("*.sqlite")):
+        with closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute(
+                "select index_visit_key, stage_code, submitted_at, review_id from reviews "
+                "where state_code = 'submitted' and stage_code <> 'second' order by stage_code"
+            ).fetchall()
+            answers = connection.execute("select review_id, field_code, code from answers")
+            given: dict[int, set[tuple[str, str]]] = {}
+            for number, name, code in answers:
+                given.setdefault(number, set()).add((name, code))
+        cases: dict[str, list[tuple[str, int]]] = {}
+        for token, _, at, number in rows:
+            cases.setdefault(token, []).append((at, number))
+            last = max(last, at)
+        for reviews in cases.values():
+            first = reviews[0][0]
+            period = f"{first[:4]}-{'01' if first[5:7] <= '06' else '07'}-01"
+            count = found.setdefault((path.stem, period), HalfYear())
+            stands = given[reviews[-1][1]]
+            count.reviewed += 1
+            if ("quality_issue", "yes") in stands:
+                count.issues += 1
+                count.themes.update(code for name, code in stands if name == "theme")
+    return found, last

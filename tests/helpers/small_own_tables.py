@@ -29,6 +29,7 @@ def fill_own(
     """
     _flow(con, list(volumes))
     _audits(con, list(volumes))
+    _audits_half_yearly(con, list(volumes))
     _time_to_return(con, volumes, data_through_at)
 
 
@@ -112,6 +113,31 @@ def _audits(con: duckdb.DuckDBPyConnection, hospitals: Sequence[str]) -> None:
                 ("crowding", "system", "Crowding and processes of the ED", 10, 0),
             )
         ],
+    )
+
+
+def _audits_half_yearly(con: duckdb.DuckDBPyConnection, hospitals: Sequence[str]) -> None:
+    """Of each hospital 30 cases of a closed half-year, 12 with an issue; one of an open one."""
+    closed, open_one = (dt.date(2024, 7, 1), True), (dt.date(2025, 1, 1), False)
+    rows = []
+    for place, hospital in enumerate(hospitals):
+        found = (12, 9, 7, int(place == 0))
+        for (period, is_closed), counts in ((closed, found), (open_one, (1, 1, 1, 0))):
+            for *finding, count in (
+                ("quality_issue", None, "Adverse event or quality issue", 0, counts[0]),
+                ("elder_care", "patient", "Care of older patients", 2, counts[1]),
+                ("handover", "team", "Handover and communication", 6, counts[2]),
+                ("crowding", "system", "Crowding and processes of the ED", 10, counts[3]),
+            ):
+                of = 30 if finding[0] == "quality_issue" else counts[0]
+                rows.append((hospital, *finding, of, count, is_closed, period))
+    insert(
+        con,
+        "marts.rpt_ed_audits_half_yearly",
+        "hospital_key varchar, finding_code varchar, theme_group_code varchar, "
+        "finding_name varchar, sort_number integer, of_count bigint, found_count bigint, "
+        "is_closed boolean, period_on date",
+        rows,
     )
 
 

@@ -48,6 +48,24 @@ def fill_published(con: duckdb.DuckDBPyConnection) -> None:
     )
     con.execute(
         f"""
+        create table published.rpt_ed_audits_network as
+        select
+            finding_code, finding_name, theme_group_code, sort_number,
+            case when is_suppressed then 'small_cell' end as suppression_code, of_count,
+            case when not is_suppressed then found_count end as found_count, is_suppressed,
+            period_on
+        from (
+            select
+                finding_code, finding_name, theme_group_code, sort_number, period_on,
+                sum(of_count)::bigint as of_count,
+                sum(found_count)::bigint as found_count,
+                {_small("sum(found_count)")} as is_suppressed
+            from marts.rpt_ed_audits_half_yearly where is_closed group by all
+        )
+        """
+    )
+    con.execute(
+        f"""
         create table published.rpt_ed_returns_half_yearly as
         select
             hospital_key, period_on, measure_code,

@@ -9,8 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from chart_audit.store import opened_store
-from governance.settings import PROJECT_ROOT, Settings
+from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings, load_settings
 from tests.helpers.dashboard import publish_small
+from tests.helpers.review_database import DSN_ENV, in_postgres
 
 pytestmark = pytest.mark.integration
 
@@ -141,3 +142,44 @@ def test_the_second_of_two_windows_overwrites_nothing(settings: Settings) -> Non
         assert store.read("mill_valley-1", "first", "anna").comment == "one"
     press(two, "Open again as saved")
     assert two.text_area[0].value == "one"
+
+
+def name_database(settings: Settings, dsn_env: str, prefix: str) -> None:
+    (settings.home / SETTINGS_FILE).write_text(
+        "synthetic = true\n[sources.ehr]\nkind = 'sqlite'\npath = 'x'\n[chart_audit]\n"
+        f"kind = 'postgresql'\ndsn_env = '{dsn_env}'\nschema = '{prefix}'\n"
+    )
+
+
+def test_the_page_saves_into_postgresql_where_the_settings_name_it(
+    settings: Settings, pg_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = in_postgres(settings.home, pg_dsn, monkeypatch).review_database
+    assert database is not None
+    name_database(settings, DSN_ENV, database.prefix)
+    page = opened("anna")
+    page.text_area[0].input(COMMENT)
+    press(page, "Save draft")
+    assert opened("anna").text_area[0].value == COMMENT
+    assert not settings.chart_audit.exists()
+    assert states(load_settings(settings.home)) == {"first": ("anna", "draft")}
+    # While it is away the page says so without the secret, and keeps what was typed.
+    page.text_area[0].input("typed meanwhile")
+    answer(page, "Adverse event", "yes")
+    monkeypatch.setenv(DSN_ENV, "postgresql://anna:hunter2@127.0.0.1:1/reviews")
+    press(page, "Save draft")
+    assert "The database of the chart audit cannot be opened" in said(page)
+    assert "hunter2" not in said(page)
+    assert not settings.chart_audit.exists()
+    monkeypatch.setenv(DSN_ENV, "")
+    page.run()
+    assert f"the environment variable {DSN_ENV} is missing" in said(page)
+    monkeypatch.setenv(DSN_ENV, pg_dsn)
+    page.run()
+    assert page.text_area[0].value == "typed meanwhile"
+    assert not page.warning
+    press(page, "Save draft")
+    assert opened("anna").text_area[0].value == "typed meanwhile"
+    with opened_store(load_settings(settings.home), OWN) as store:
+        answers = store.read("mill_valley-1", "first", "anna").answers
+    assert answers == {"quality_issue": frozenset({"yes"})}

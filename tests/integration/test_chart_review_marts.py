@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from chart_audit.codes import questions
 from chart_audit.store import opened_store
 from governance.settings import Settings
 from tests.helpers.pipeline import query
-from tests.helpers.reviews import QUARTERS, counted
+from tests.helpers.reviews import QUARTERS, HalfYear, counted, counted_by_half_year
+from tests.privacy.audit_findings import Worlds, protect
 
 pytestmark = pytest.mark.integration
 
@@ -66,11 +68,72 @@ def test_each_case_leads_to_its_visit(demo_settings: Settings) -> None:
     assert linked[2] == 0
 
 
-def test_a_hospital_has_its_own_findings_and_the_network_none(demo_settings: Settings) -> None:
+def closing(period: str) -> str:
+    """Ten days after a half-year's end."""
+    year = int(period[:4])
+    return f"{year}-07-11" if period[5:7] == "01" else f"{year + 1}-01-11"
+
+
+def test_half_years_count_cases_by_their_first_review(demo_settings: Settings) -> None:
+    expected, last = counted_by_half_year(demo_settings.chart_audit)
+    found = query(
+        demo_settings.warehouse,
+        "select hospital_key, cast(period_on as text), finding_code, of_count, found_count, "
+        "is_closed from marts.rpt_ed_audits_half_yearly",
+    )
+    themes = questions()["theme"].answers
+    rows = {}
+    for (hospital, period), count in expected.items():
+        is_closed = last >= closing(period)
+        rows[hospital, period, "quality_issue"] = (count.reviewed, count.issues, is_closed)
+        for theme in themes:
+            rows[hospital, period, theme] = (count.issues, count.themes[theme], is_closed)
+    assert {row[:3]: row[3:] for row in found.iter_rows()} == rows
+    # Reviews about the turn of a year, of closed half-years and of an open one.
+    assert len({period for _, period in expected}) == 3
+    assert {is_closed for _, _, is_closed in rows.values()} == {False, True}
+
+
+def test_the_network_sees_sums_of_closed_half_years_where_they_hide_nothing(
+    demo_settings: Settings,
+) -> None:
+    expected, last = counted_by_half_year(demo_settings.chart_audit)
+    closed = sorted({period for _, period in expected if last >= closing(period)})
+    hospitals = sorted({hospital for hospital, _ in expected})
+    themes = list(questions()["theme"].answers)
+    cells = [[expected.get((hospital, p), HalfYear()) for hospital in hospitals] for p in closed]
+    worlds = Worlds(
+        np.array([[cell.reviewed for cell in row] for row in cells]),
+        np.array([[cell.issues for cell in row] for row in cells]),
+        np.array([[[cell.themes[theme] for theme in themes] for cell in row] for row in cells]),
+    )
+    hidden = protect(worlds)
+    rows = {}
+    for at, period in enumerate(closed):
+        issues = None if hidden.issues[at] else int(worlds.issues[at].sum())
+        reviewed = None if hidden.reviewed[at] else int(worlds.reviewed[at].sum())
+        rows[period, "quality_issue"] = (reviewed, issues)
+        for place, theme in enumerate(themes):
+            count = int(worlds.themes[at, :, place].sum())
+            rows[period, theme] = (issues, None if hidden.themes[at, place] else count)
+    found = query(
+        demo_settings.published / "current.duckdb",
+        "select cast(period_on as text), finding_code, of_count, found_count "
+        "from main.rpt_ed_audits_network",
+    )
+    assert {row[:2]: row[2:] for row in found.iter_rows()} == rows
+    assert len(closed) == 2
+    assert any(counts[1] for counts in rows.values())
+
+
+def test_a_hospital_has_its_own_findings_and_the_network_its_sums_alone(
+    demo_settings: Settings,
+) -> None:
     tables = query(
         demo_settings.published / "current.duckdb", "select table_name from duckdb_tables()"
     )
-    assert [name for name in tables["table_name"] if "audit" in name] == []
+    named = {name for name in tables["table_name"] if "audit" in name}
+    assert named == {"rpt_ed_audits_network"}
     for directory in sorted(demo_settings.operational.iterdir()):
         own = query(
             directory / "current.duckdb",

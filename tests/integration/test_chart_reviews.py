@@ -176,7 +176,7 @@ def test_a_store_that_cannot_be_read_leaves_what_was_handed_over(
     before = settings.chart_reviews.read_bytes()
     (settings.chart_audit / name).write_bytes(b"no database" * 100)
     (settings.chart_audit / name).chmod(0o600)
-    with pytest.raises(ChartAuditError, match=f"Nothing was handed over: .*{name}"):
+    with pytest.raises(ChartAuditError, match=f"Nothing was handed over: {Path(name).stem}: "):
         hand_over(settings)
     assert settings.chart_reviews.read_bytes() == before
     assert len(list(settings.chart_reviews.parent.iterdir())) == 1

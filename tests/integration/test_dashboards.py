@@ -135,6 +135,19 @@ def test_days_until_the_return_are_a_hospitals_own() -> None:
     assert "the first return or death ends the waiting" in said
 
 
+@pytest.mark.parametrize("scope", [None, "mill_valley"])
+def test_every_view_shows_what_all_hospitals_reviews_found(scope: str | None) -> None:
+    said = words(run("ed_returns", scope))
+    table = said.split("Findings of all hospitals together, Jul to Dec 2024</caption>")[1]
+    rows = {row.split("<")[0].strip("\N{EM DASH} "): row for row in table.split('"row">')[1:]}
+    # Eight hospitals with 30 cases each, 12 with an issue; one case of crowding in all.
+    issue = rows["Adverse event or quality issue"]
+    assert ">96<" in issue and ">240<" in issue and ">40.0 %<" in issue
+    assert ">72<" in rows["Care of older patients"]
+    crowding = rows["Crowding and processes of the ED"]
+    assert "hidden</span>" in crowding and ">1<" not in crowding
+
+
 def test_a_hidden_series_says_why_and_draws_no_empty_chart() -> None:
     page = choose(run("ed_returns"), "Hospital", "mill_valley")
     assert "which the network does not show" in page.info[0].value

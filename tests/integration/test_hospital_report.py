@@ -21,7 +21,9 @@ from governance.settings import Settings
 from ops.cli.main import main
 from ops.publication.publish import publish
 from ops.reports import write
+from ops.reports.audit import AuditFigures, NetworkFindings
 from ops.reports.quarters import read_quarter
+from ops.reports.sections import audit_words
 from ops.reports.wording import NONE
 from ops.reports.write import opened_batch
 from tests.helpers.reported import QUARTER, Read, copied, published_home, read, words_of
@@ -305,6 +307,22 @@ def test_reviews_are_those_that_were_handed_over(worked: tuple[Read, str]) -> No
         assert "quality issue in 1 of 4 reviewed cases (25.00 %)." in text
         assert "Care of older patients 1; Handover and communication 1." in text
         assert "Crowding" not in text
+        assert "cases first reviewed in July to December 2024: an adverse event or quality" in text
+        assert "issue in 96 of 240 reviewed cases (40.00 %); underlying causes: Care of" in text
+        assert "Handover and communication 56." in text
+        assert "Not shown, small or derivable counts: 1 cause." in text
+
+
+def test_a_half_year_that_is_hidden_or_not_there_is_said_to_be_so() -> None:
+    on = dt.date(2025, 1, 1)
+    said = {
+        None: "Of the network's reviews no half-year is closed yet.",
+        NetworkFindings(on, None, None, ()): "2025: not shown, small or derivable counts.",
+        NetworkFindings(on, 1200, None, ()): "1,200 reviewed cases; how many had an issue is small",
+        NetworkFindings(on, 1200, 0, ()): "in 0 of 1,200 reviewed cases (0.00\N{NO-BREAK SPACE}%).",
+    }
+    for network, words in said.items():
+        assert words in audit_words(AuditFigures(0, 0, 0, 0, 0, (), network))[-1]
 
 
 def test_without_a_case_the_page_says_so(worked_settings: Settings, tmp_path: Path) -> None:

@@ -81,11 +81,14 @@ def test_late_corrections_change_nothing_that_is_published_but_a_hospitals_own_f
         "update published.rpt_ed_returns_attrition set registrations_count = 10 "
         "+ registrations_count",
         "update published.rpt_cohort_attrition set rule_name = 'a rule that is not shown yet'",
+        "update published.rpt_ed_audits_network set found_count = found_count - 1, "
+        "finding_name = 'a finding that is not shown yet'",
     )
     report = publish(settings)
     assert everything(current(settings)) == before
     # Nor does a new figure lie in a block of the file that no table uses.
-    assert b"a rule that is not shown yet" not in report.network_file.read_bytes()
+    for words in (b"a rule that is not shown yet", b"a finding that is not shown yet"):
+        assert words not in report.network_file.read_bytes()
     sql = f"select numerator_count from {{}}.rpt_ed_returns_monthly where {CELL}"
     own = settings.operational / "lakeside" / "current.duckdb"
     assert query(own, sql.format("own")) == query(settings.warehouse, sql.format("marts"))
@@ -115,6 +118,38 @@ def test_a_month_is_added_when_it_closes_and_totals_with_it(settings: Settings) 
     )
     publish(settings)
     assert query(current(settings), january) == [(40,)]
+
+
+def test_a_half_year_of_chart_reviews_is_added_when_it_closes_and_is_final(
+    settings: Settings,
+) -> None:
+    issues = (
+        "select cast(period_on as text), found_count from rpt_ed_audits_network "
+        "where finding_code = 'quality_issue' order by 1"
+    )
+    [(first, count)] = query(current(settings), issues)
+    assert (first, count > 32) == ("2024-07-01", True)
+    new = "select * replace (date '2025-01-01' as period_on, 77 as found_count)"
+    rewrite(
+        settings,
+        "insert into published.rpt_ed_audits_network by name "
+        f"{new} from published.rpt_ed_audits_network where finding_code = 'quality_issue'",
+        "update published.rpt_ed_audits_network set found_count = 55 where found_count <> 77",
+    )
+    publish(settings)
+    assert query(current(settings), issues) == [(first, count), ("2025-01-01", 77)]
+    # An older snapshot does not show what came after it, and does not forget it.
+    taken = "delete from published.rpt_ed_audits_network where period_on = date '2025-01-01'"
+    rewrite(settings, f"create table put_by as {taken.replace('delete', 'select *', 1)}", taken)
+    publish(settings)
+    assert query(current(settings), issues) == [(first, count)]
+    rewrite(
+        settings,
+        "insert into published.rpt_ed_audits_network select * replace (78 as found_count) "
+        "from put_by",
+    )
+    publish(settings)
+    assert query(current(settings), issues) == [(first, count), ("2025-01-01", 77)]
 
 
 def test_a_new_version_of_a_cohort_and_a_new_product_do_not_mix_with_what_was_shown(

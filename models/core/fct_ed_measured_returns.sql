@@ -1,12 +1,21 @@
 -- One row per measure and index visit in the measure's index denominator: with complete follow-up
 -- and a known outcome.
 --
--- A measure is a predicate over index visits and their returns: a new row of ed_return_measures is
--- a new measure. A view: at full size it has millions of rows that only counts are made of.
+-- A measure is a predicate over pairs, an index visit and what followed it: a new row of
+-- ed_return_measures is a new measure. Each pairing has a pair table of its own; here they stand
+-- under one another. A view: at full size it has millions of rows that only counts are made of.
 {{ config(materialized='view') }}
 
 with returns as (
     select * from {{ ref('fct_ed_returns') }}
+),
+
+direct_admissions as (
+    select * from {{ ref('fct_ed_direct_admissions') }}
+),
+
+reattendances as (
+    select * from {{ ref('fct_ed_reattendances') }}
 ),
 
 measures as (
@@ -27,64 +36,122 @@ diagnosis_groups as (
     group by group_code, diagnosis_code
 ),
 
+-- The name of the pairing is a constant of each part: who asks for one of them reads that alone.
+pairs as (
+    select
+        'after_discharge_home' as pairing_code,
+        index_visit_key,
+        return_visit_key,
+        hospital_key,
+        return_hospital_key,
+        index_diagnosis_code,
+        return_diagnosis_code,
+        return_outcome_code,
+        index_age_years,
+        return_age_years,
+        elapsed_seconds,
+        follow_up_seconds,
+        is_return_admitted,
+        index_month_on
+    from returns
+    union all
+    select
+        'direct_admission' as pairing_code,
+        returns.index_visit_key,
+        cast(null as string) as return_visit_key,
+        returns.hospital_key,
+        direct_admissions.admission_hospital_key as return_hospital_key,
+        returns.index_diagnosis_code,
+        direct_admissions.admission_diagnosis_code as return_diagnosis_code,
+        case
+            when direct_admissions.encounter_key is not null then 'admitted'
+        end as return_outcome_code,
+        returns.index_age_years,
+        direct_admissions.admission_age_years as return_age_years,
+        direct_admissions.elapsed_seconds,
+        returns.follow_up_seconds,
+        direct_admissions.encounter_key is not null as is_return_admitted,
+        returns.index_month_on
+    from returns
+    left join direct_admissions on returns.index_visit_key = direct_admissions.index_visit_key
+    union all
+    select
+        'after_attendance' as pairing_code,
+        index_visit_key,
+        return_visit_key,
+        hospital_key,
+        hospital_key as return_hospital_key,
+        index_diagnosis_code,
+        return_diagnosis_code,
+        return_outcome_code,
+        index_age_years,
+        return_age_years,
+        elapsed_seconds,
+        follow_up_seconds,
+        is_return_admitted,
+        index_month_on
+    from reattendances
+),
+
 final as (
     select
         measures.measure_code,
-        returns.index_visit_key,
-        returns.return_visit_key,
-        returns.hospital_key,
+        pairs.pairing_code,
+        pairs.index_visit_key,
+        pairs.return_visit_key,
+        pairs.hospital_key,
         coalesce(
-            returns.elapsed_seconds <= measures.window_seconds, false
+            pairs.elapsed_seconds <= measures.window_seconds, false
         ) as is_return_within_window,
         coalesce(
-            returns.elapsed_seconds <= measures.window_seconds
-            and (returns.is_return_admitted or not measures.requires_admission)
+            pairs.elapsed_seconds <= measures.window_seconds
+            and (pairs.is_return_admitted or not measures.requires_admission)
             and (
                 measures.return_outcome_code is null
-                or returns.return_outcome_code = measures.return_outcome_code
+                or pairs.return_outcome_code = measures.return_outcome_code
             )
             and (
-                returns.return_hospital_key = returns.hospital_key
+                pairs.return_hospital_key = pairs.hospital_key
                 or not measures.requires_same_hospital
             )
             and (
                 measures.minimum_age_years is null
-                or returns.return_age_years >= measures.minimum_age_years
+                or pairs.return_age_years >= measures.minimum_age_years
             )
             and (
                 measures.maximum_age_years is null
-                or returns.return_age_years <= measures.maximum_age_years
+                or pairs.return_age_years <= measures.maximum_age_years
             )
             and (
                 measures.return_diagnosis_group_code is null
                 or return_groups.is_any_age
-                or returns.return_age_years <= return_groups.maximum_age_years
+                or pairs.return_age_years <= return_groups.maximum_age_years
             ),
             false
         ) as is_counted,
-        returns.index_month_on
-    from returns
-    cross join measures
+        pairs.index_month_on
+    from pairs
+    inner join measures on pairs.pairing_code = measures.pairing_code
     left join diagnosis_groups as return_groups
         on
             measures.return_diagnosis_group_code = return_groups.group_code
-            and returns.return_diagnosis_code = return_groups.diagnosis_code
+            and pairs.return_diagnosis_code = return_groups.diagnosis_code
     left join diagnosis_groups as index_groups
         on
             measures.index_diagnosis_group_code = index_groups.group_code
-            and returns.index_diagnosis_code = index_groups.diagnosis_code
+            and pairs.index_diagnosis_code = index_groups.diagnosis_code
     where
-        coalesce(returns.follow_up_seconds >= measures.window_seconds, true)
+        coalesce(pairs.follow_up_seconds >= measures.window_seconds, true)
         and not coalesce(
-            returns.return_outcome_code = 'unknown'
-            and returns.elapsed_seconds <= measures.window_seconds,
+            pairs.return_outcome_code = 'unknown'
+            and pairs.elapsed_seconds <= measures.window_seconds,
             false
         )
         and (
             measures.index_diagnosis_group_code is null
             or coalesce(
                 index_groups.is_any_age
-                or returns.index_age_years <= index_groups.maximum_age_years,
+                or pairs.index_age_years <= index_groups.maximum_age_years,
                 false
             )
         )

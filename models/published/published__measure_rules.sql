@@ -16,6 +16,10 @@ dispositions as (
     select * from {{ ref('ed_disposition_rules') }}
 ),
 
+admission_types as (
+    select * from {{ ref('ed_admission_type_rules') }}
+),
+
 joining_rules as (
     select * from {{ ref('ed_return_rules') }}
 ),
@@ -40,6 +44,29 @@ own_rules as (
         where {{ column }} is not null
         union all
     {%- endfor %}
+    select
+        measure_code,
+        'pairing_code' as rule_code,
+        'pairing' as rule_name,
+        cast(null as string) as list_name,
+        replace(pairing_code, '_', ' ') as rule_value,
+        cast(null as string) as unit
+    from measures
+    where pairing_code <> 'after_discharge_home'
+    union all
+    select
+        measures.measure_code,
+        concat('admission_type.', admission_types.admission_type_code) as rule_code,
+        concat(
+            'admission type ', admission_types.admission_type_code, ' is a direct one'
+        ) as rule_name,
+        cast(null as string) as list_name,
+        'yes' as rule_value,
+        cast(null as string) as unit
+    from measures
+    inner join admission_types on measures.pairing_code = 'direct_admission'
+    where admission_types.is_direct
+    union all
     {%- for column, name in [
         ("requires_admission", "admission required"),
         ("requires_same_hospital", "same hospital required"),

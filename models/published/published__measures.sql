@@ -7,6 +7,7 @@ with measures as (
 final as (
     select
         measure_code,
+        pairing_code,
         return_outcome_code,
         return_diagnosis_group_code,
         index_diagnosis_group_code,

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from ops.histories.measure_histories import (
+    PREFIX,
+    EdVisit,
+    Inpatient,
+    MeasureHistory,
+    measure_codes,
+)
 from ops.histories.worked import SEEDS, History, Visit, read_rows
 
 INTRODUCTION = """\
@@ -24,6 +31,14 @@ stands here is what is computed.
 - **Return**: the first later stay of the same person, at any hospital of the network, that is
   neither planned nor ended unseen, and starts after the departure. An index visit has at most one
   return and a return belongs to at most one index visit.
+- **Direct admission**: an inpatient encounter of a known person that is not planned, did not come
+  through an ED (it names no ED visit, and its type, where one is written down, says so) and does
+  not begin while another inpatient encounter lasts or as it ends. It follows the index visit that
+  was left last before it, unless a return has begun by then; an index visit has at most one.
+  Measures of it pair the index visit with it instead of a return (`pairing_code`); all else holds.
+- **Re-attendance**: of every unplanned visit of a known person whose departure is known, however it
+  ended, the person's next unplanned visit to the same ED. Visits to other EDs are passed over. The
+  measure's index denominator holds all those visits instead of index visits.
 - **Complete follow-up**: every feed is complete for the whole window after the departure, or the
   person has died. Visits without it are in no count.
 - **Month**: that of the visit's arrival, on the hospital's own clock.
@@ -66,7 +81,17 @@ answer is for the 72-hour return with admission: numerator / index visits / all 
 """
 
 
-def definitions_page(histories: list[History]) -> str:
+MEASURES_NOTE = f"""\
+## Worked histories of every measure
+
+Each history is one person, told for all measures at once. Of an index visit are said the measures
+that count it and those whose index denominator does not hold it; in all others it is in the
+denominator and not counted. Codes are written without `{PREFIX}`. Re-attendance asks of every
+visit, not of index visits: the histories about it say so in a table of their own.
+"""
+
+
+def definitions_page(histories: list[History], of_measures: list[MeasureHistory]) -> str:
     """The page as Markdown."""
     rules = {
         row["rule_code"]: row["rule_value"] for row in read_rows(SEEDS / "ed_return_rules.csv")
@@ -77,6 +102,9 @@ def definitions_page(histories: list[History]) -> str:
     lines.extend([*_exclusions(), "", HISTORIES_NOTE])
     for history in histories:
         lines.extend(_history(history))
+    lines.append(MEASURES_NOTE)
+    for history_of_measures in of_measures:
+        lines.extend(_measure_history(history_of_measures))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -112,10 +140,9 @@ def _exclusions() -> list[str]:
 
 
 def _history(history: History) -> list[str]:
-    title = history.name.replace("_", " ")
     answer = f"{history.numerator} / {history.index_visits} / {history.all_visits}"
     lines = [
-        f"### {history.example}. {title[0].upper()}{title[1:]}",
+        f"### {history.example}. {_title(history.name)}",
         "",
         f"**{answer}**: {history.why}.",
     ]
@@ -137,7 +164,9 @@ def _visit(visit: Visit) -> str:
     ended = f"{visit.disposition or 'not known'}{' (planned)' if visit.is_planned else ''}"
     index = visit.exclusion_reason or "yes"
     returned = (
-        "" if visit.elapsed_seconds is None else f"{visit.return_visit} after {_clock(visit)}"
+        ""
+        if visit.elapsed_seconds is None
+        else f"{visit.return_visit} after {_clock(visit.elapsed_seconds)}"
     )
     return (
         f"| {visit.key} | {visit.hospital} | {visit.arrived_local} | {left} | {ended} "
@@ -145,7 +174,77 @@ def _visit(visit: Visit) -> str:
     )
 
 
-def _clock(visit: Visit) -> str:
-    minutes, seconds = divmod(visit.elapsed_seconds or 0, 60)
+def _clock(elapsed_seconds: int) -> str:
+    minutes, seconds = divmod(elapsed_seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02} h"
+
+
+def _measure_history(history: MeasureHistory) -> list[str]:
+    lines = [
+        f"### {history.example}. {_title(history.name)}",
+        "",
+        f"{history.why[0].upper()}{history.why[1:]}. Born {history.born_on}"
+        + (f", died {history.died_on}." if history.died_on else "."),
+        "",
+        "| visit | hospital | from | to | ended | main diagnosis |",
+        "|---|---|---|---|---|---|",
+        *(_ed_visit(visit) for visit in history.visits),
+        *(_inpatient(stay) for stay in history.inpatient),
+        "",
+        "| index visit | return | direct admission | counted in | not in the denominator of |",
+        "|---|---|---|---|---|",
+    ]
+    for answer in history.answers:
+        lines.append(
+            f"| {answer.index_visit.key} | {_after(answer.returned, answer.elapsed_seconds)} "
+            f"| {_after(answer.admission, answer.admitted_after_seconds)} "
+            f"| {_codes(answer.counted_in)} | {_codes(answer.left_out_of)} |"
+        )
+    if history.attendances:
+        lines.extend(_attendances(history))
+    return [*lines, f"\nData complete to {history.data_through:%Y-%m-%d %H:%M:%S} UTC.\n"]
+
+
+def _attendances(history: MeasureHistory) -> list[str]:
+    said = {True: "yes", False: "no", None: "not in the denominator"}
+    return [
+        "",
+        "| attendance | next at the same ED | 7-day re-attendance |",
+        "|---|---|---|",
+        *(
+            f"| {one.visit.key} | {_after(one.next_visit, one.elapsed_seconds)} "
+            f"| {said[one.is_counted]} |"
+            for one in history.attendances
+        ),
+    ]
+
+
+def _ed_visit(visit: EdVisit) -> str:
+    ended = f"{visit.disposition or 'not known'}{' (planned)' if visit.is_planned else ''}"
+    return (
+        f"| {visit.key} | {visit.hospital} | {visit.arrived_local} "
+        f"| {visit.departed_local or 'not recorded'} | {ended} | {visit.diagnosis or 'none'} |"
+    )
+
+
+def _inpatient(stay: Inpatient) -> str:
+    through = f"through {stay.ed_visit}" if stay.ed_visit else "no ED visit"
+    kind = f"inpatient, {stay.admission_type or 'type not known'}, {through}"
+    return (
+        f"| {stay.key} | {stay.hospital} | {stay.admitted_local} "
+        f"| {stay.discharged_local or 'not recorded'} | {kind} | {stay.diagnosis or 'none'} |"
+    )
+
+
+def _after(key: str | None, elapsed_seconds: int | None) -> str:
+    return f"{key} after {_clock(elapsed_seconds or 0)}" if key else "none"
+
+
+def _codes(codes: frozenset[str]) -> str:
+    named = [code.removeprefix(PREFIX) for code in measure_codes() if code in codes]
+    return ", ".join(named) or "none"
+
+
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:].replace("_", " ")

@@ -16,6 +16,8 @@ import click
 
 from governance.settings import PROJECT_ROOT
 from ops.histories.definitions_page import definitions_page
+from ops.histories.measure_histories import load_measure_histories
+from ops.histories.measure_tests import measure_tests
 from ops.histories.steps import Row, Value
 from ops.histories.unit_tests import UnitTest, unit_tests
 from ops.histories.worked import load_histories
@@ -58,9 +60,12 @@ def main(check: bool) -> None:
 
 def generated_files() -> dict[Path, str]:
     """Every generated file with the text it must have."""
-    histories = load_histories()
-    files = {DEFINITIONS: definitions_page(histories)}
-    tests = unit_tests(histories)
+    histories, of_measures = load_histories(), load_measure_histories()
+    files = {DEFINITIONS: definitions_page(histories, of_measures)}
+    # One model is tested by both kinds of histories; its files are numbered through.
+    tests = sorted(
+        [*unit_tests(histories), *measure_tests(of_measures)], key=lambda test: test.model
+    )
     for model, group in itertools.groupby(tests, key=lambda test: test.model):
         for number, text in enumerate(_files_of([render(test) for test in group]), start=1):
             files[UNIT_TESTS / f"_{model}__unit_tests_{number}.yml"] = text

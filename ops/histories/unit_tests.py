@@ -33,6 +33,7 @@ SHARED_INPUTS = frozenset(
     {
         "dim_diagnosis_groups",
         "dim_snapshots",
+        "ed_admission_type_rules",
         "ed_disposition_rules",
         "ed_return_measures",
         "ed_return_rules",
@@ -109,7 +110,7 @@ def leg_outcomes_test(history: History) -> UnitTest | None:
     joined = len(history.legs()) < len(history.visits)
     given = {
         "int_ed_visits__legs": registrations_in_legs(history),
-        "ed_disposition_rules": _seed_rows("ed_disposition_rules"),
+        "ed_disposition_rules": seed_rows("ed_disposition_rules"),
     }
     columns = ("leg_key", "last_visit_key", "disposition_code", "exclusion_code", "departed_at")
     expect = pick(leg_outcomes(history), *columns)
@@ -121,7 +122,7 @@ def stays_test(history: History) -> UnitTest | None:
     transferred = any(visit.disposition == "transferred" for visit in history.visits)
     given = {
         "int_ed_legs__follow_up": followed_legs(history),
-        "ed_return_rules": _seed_rows("ed_return_rules"),
+        "ed_return_rules": seed_rows("ed_return_rules"),
     }
     expect = pick(legs_in_stays(history), "leg_key", "stay_key", "is_last_leg")
     return _test(history, "int_ed_legs__stays", given, expect, transferred)
@@ -192,6 +193,8 @@ def measured_test(history: History) -> UnitTest | None:
     telling = any(row["return_visit_key"] for row in rows) or _ends_early(history)
     given: dict[str, list[Row]] = {
         "fct_ed_returns": rows,
+        "fct_ed_direct_admissions": [],
+        "fct_ed_reattendances": [],
         "ed_return_measures": _headline(),
         "dim_diagnosis_groups": [],
     }
@@ -232,10 +235,11 @@ def reasons_tests(histories: list[History]) -> Iterator[UnitTest]:
 
 
 def _headline() -> list[Row]:
-    return [row for row in _seed_rows("ed_return_measures") if row["measure_code"] == HEADLINE]
+    return [row for row in seed_rows("ed_return_measures") if row["measure_code"] == HEADLINE]
 
 
-def _seed_rows(seed: str) -> list[Row]:
+def seed_rows(seed: str) -> list[Row]:
+    """A seed as a unit test is given it: without the columns that only people read."""
     wordy = ("source", "verified", "definition", "measure_name", "unit")
     return [
         {name: value or None for name, value in row.items() if name not in wordy}
@@ -273,18 +277,23 @@ def unit_tests(histories: list[History]) -> list[UnitTest]:
     """
     tests = [test for step in STEPS for history in histories if (test := step(history))]
     tests += reasons_tests(histories)
+    return together(tests)
+
+
+def together(tests: list[UnitTest]) -> list[UnitTest]:
+    """The same tests in fewer: those of one model whose shared inputs are the same."""
     grouped: dict[tuple[str, str], list[UnitTest]] = {}
     for test in tests:
         shared = {name: rows for name, rows in test.given.items() if name in SHARED_INPUTS}
         grouped.setdefault((test.model, str(shared)), []).append(test)
     return [
-        _together(alike[start : start + HISTORIES_IN_A_TEST])
+        _as_one(alike[start : start + HISTORIES_IN_A_TEST])
         for alike in grouped.values()
         for start in range(0, len(alike), HISTORIES_IN_A_TEST)
     ]
 
 
-def _together(tests: list[UnitTest]) -> UnitTest:
+def _as_one(tests: list[UnitTest]) -> UnitTest:
     """One test of several histories; the number of each stands before its keys of hospitals."""
     if len(tests) == 1:
         return tests[0]

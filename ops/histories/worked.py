@@ -153,7 +153,7 @@ def _visit(row: dict[str, str], steps: dict[str, dict[str, str]]) -> Visit:
     if row["visit"] not in steps:
         raise HistoryError(f"Visit {row['visit']} has no row in ed_return_steps.csv: add one.")
     step = steps[row["visit"]]
-    arrived_at = _instant(row["arrived_local"], row["time_zone"])
+    arrived_at = instant(row["arrived_local"], row["time_zone"])
     if arrived_at is None:
         raise HistoryError(f"Visit {row['visit']} has no arrival: write one.")
     return Visit(
@@ -164,8 +164,8 @@ def _visit(row: dict[str, str], steps: dict[str, dict[str, str]]) -> Visit:
         arrived_local=row["arrived_local"],
         departed_local=row["departed_local"],
         arrived_at=arrived_at,
-        decided_at=_instant(row.get("decided_local", ""), row["time_zone"]),
-        departed_at=_instant(row["departed_local"], row["time_zone"]),
+        decided_at=instant(row.get("decided_local", ""), row["time_zone"]),
+        departed_at=instant(row["departed_local"], row["time_zone"]),
         disposition=row["disposition"] or None,
         is_planned=row["is_planned"] == "true",
         leg=step["leg"],
@@ -175,21 +175,23 @@ def _visit(row: dict[str, str], steps: dict[str, dict[str, str]]) -> Visit:
         may_return={"": None, "true": True, "false": False}[step["may_return"]],
         outcome=step["outcome"] or None,
         return_visit=step["return_visit"] or None,
-        elapsed_seconds=_seconds(step["elapsed"]),
+        elapsed_seconds=seconds(step["elapsed"]),
     )
 
 
-def _instant(local: str, zone: str) -> datetime | None:
+def instant(local: str, zone: str) -> datetime | None:
+    """A time on the clock of a place as an instant in UTC; None where none is written."""
     if not local:
         return None
     return datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
-def _seconds(elapsed: str) -> int | None:
+def seconds(elapsed: str) -> int | None:
+    """Hours, minutes and seconds (`72:00:01`) in seconds; None where none are written."""
     if not elapsed:
         return None
-    hours, minutes, seconds = (int(part) for part in elapsed.split(":"))
-    return hours * 3600 + minutes * 60 + seconds
+    hours, minutes, rest = (int(part) for part in elapsed.split(":"))
+    return hours * 3600 + minutes * 60 + rest
 
 
 def _history(answer: dict[str, str], visits: Iterable[Visit]) -> History:

@@ -24,9 +24,11 @@ EARLIER_DEFINITION = """
         '|', window_hours, requires_admission, requires_same_hospital,
         coalesce(return_diagnosis_group_code, '-'), coalesce(index_diagnosis_group_code, '-'),
         coalesce(maximum_age_years, -1), 'ends ' || return_outcome_code,
-        'from ' || minimum_age_years
+        'from ' || minimum_age_years, 'pairs ' || nullif(pairing_code, 'after_discharge_home')
     ))
 """
+# What a rule without a row says, where that is neither no nor any.
+_ABSENT = {"pairing_code": "after discharge home"}
 CHANGES = "measure_definitions"
 RULES = "measure_rules"
 
@@ -130,14 +132,14 @@ def changed_rules(before: Rules, after: Rules) -> tuple[str, ...]:
         if rule is None or (old and new and old.value == new.value):
             continue
         if rule.list_name is None:
-            found.append(_change(rule, old, new))
+            found.append(_change(code, rule, old, new))
         else:
             lists.setdefault(rule.list_name, []).append(_item(rule, old, new))
     return (*found, *(f"{name}: {_shortened(items)}" for name, items in lists.items()))
 
 
-def _change(rule: Rule, old: Rule | None, new: Rule | None) -> str:
-    absent = "no" if rule.value == "yes" else "any"
+def _change(code: str, rule: Rule, old: Rule | None, new: Rule | None) -> str:
+    absent = _ABSENT.get(code, "no" if rule.value == "yes" else "any")
     values = [absent if of is None else of.value for of in (old, new)]
     unit = f" {rule.unit}" if rule.unit else ""
     return f"{rule.name} {values[0]} \N{RIGHTWARDS ARROW} {values[1]}{unit}"

@@ -84,6 +84,32 @@ def _draw_person(chance: Random, number: int, tables: Tables) -> None:
         visit["patient_id"] = place[visit["hospital_id"]]
         _diagnose(chance, visit, tables)
     tables.ed_visits.extend(visits)
+    for visit in visits:
+        if chance.random() < 0.15:
+            _admit_past_the_ed(chance, visit, tables)
+
+
+def _admit_past_the_ed(chance: Random, visit: dict[str, Any], tables: Tables) -> None:
+    """An admission that names no ED visit, at the limits of what may follow a departure."""
+    left = visit["departed_at"] or visit["disposition_at"] or visit["arrived_at"]
+    gap = timedelta(hours=chance.choice(GAP_HOURS), seconds=chance.choice(SECONDS))
+    admitted = max(left + gap, visit["arrived_at"])
+    encounter = len(tables.inpatient_encounters) + 1
+    tables.inpatient_encounters.append(
+        {
+            "encounter_id": encounter,
+            "hospital_id": visit["hospital_id"],
+            "patient_id": visit["patient_id"],
+            "admitted_at": admitted,
+            "discharged_at": chance.choice((None, admitted, admitted + timedelta(hours=24))),
+            "admission_type_code": chance.choice((*["direct"] * 4, "elective", "emergency", None)),
+        }
+    )
+    code = chance.choice(DIAGNOSES)
+    if code is not None:
+        tables.inpatient_diagnoses.append(
+            {"encounter_id": encounter, "diagnosis_code": code, "recorded_at": admitted}
+        )
 
 
 def _history(chance: Random, start: datetime, number: int) -> list[dict[str, Any]]:

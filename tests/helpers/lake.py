@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from governance.settings import Settings
+from tests.oracle.ed_direct_admissions import ADMISSION_SCHEMA
 from tests.oracle.ed_returns import INPATIENT_SCHEMA, PERSON_SCHEMA, REGISTRATION_SCHEMA
 
 
@@ -94,3 +95,26 @@ def inpatient(settings: Settings) -> pl.DataFrame:
         .rename({"encounter_id": "encounter_key", "ed_visit_id": "visit_key"})
     )
     return frame.select(list(INPATIENT_SCHEMA)).cast(INPATIENT_SCHEMA)
+
+
+def admissions(settings: Settings) -> pl.DataFrame:
+    """Every inpatient encounter, with its person and its main discharge diagnosis."""
+    main = _main_diagnoses(table(settings, "ehr", "inpatient_diagnoses"), "encounter_id")
+    frame = (
+        table(settings, "ehr", "inpatient_encounters")
+        .join(person_map(settings), on="patient_id", how="left")
+        .join(
+            table(settings, "ehr", "hospitals").select("hospital_id", "time_zone"),
+            on="hospital_id",
+            how="left",
+        )
+        .join(main, on="encounter_id", how="left")
+        .rename(
+            {
+                "encounter_id": "encounter_key",
+                "ed_visit_id": "visit_key",
+                "hospital_id": "hospital_key",
+            }
+        )
+    )
+    return frame.select(list(ADMISSION_SCHEMA)).cast(ADMISSION_SCHEMA)

@@ -198,7 +198,7 @@ def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
     insert(
         con,
         "published.measures",
-        "measure_code varchar, measure_name varchar, window_hours integer, "
+        "measure_code varchar, measure_name varchar, pairing_code varchar, window_hours integer, "
         "requires_admission boolean, return_outcome_code varchar, "
         "return_diagnosis_group_code varchar, index_diagnosis_group_code varchar, "
         "minimum_age_years integer, maximum_age_years integer, requires_same_hospital boolean, "
@@ -208,6 +208,7 @@ def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
             (
                 code,
                 name,
+                "after_discharge_home",
                 hours,
                 admitted,
                 None,

@@ -1,4 +1,6 @@
-"""The 22 worked histories as operational rows, through snapshot, dbt build and publication.
+"""The worked histories as operational rows, through snapshot, dbt build and publication.
+
+The 22 of the headline measure, and those of every measure at hospitals of their own.
 
 `data_through` is the earliest feed of a whole network, so histories of different limits live in
 installations of their own.
@@ -17,12 +19,18 @@ import pytest
 from governance.errors import BuildError
 from governance.settings import Settings
 from ops.explain import explain
-from tests.helpers import histories, operational, pipeline
+from ops.histories.measure_histories import MeasureHistory, load_measure_histories, measure_codes
+from tests.helpers import histories, measure_histories, operational, pipeline
 
 pytestmark = pytest.mark.integration
 
 EXPECTED = histories.load_expected()
 LIMITS = sorted({item.data_through for item in EXPECTED})
+OF_MEASURES = load_measure_histories()
+HEADLINE_AT_OTHERS = (
+    "measure_code = 'ed_return_72h_admitted' "
+    f"and not starts_with(hospital_key, '{measure_histories.MARK}')"
+)
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,17 @@ def _content(visits: pl.DataFrame, limit: datetime) -> tuple[operational.Content
         for item in EXPECTED
         if item.admitted_directly_on and item.example in here
     ]
-    ehr = {
+    told = [history for history in OF_MEASURES if history.data_through == limit]
+    of_measures, more_names = measure_histories.operational_rows(told)
+    zones |= measure_histories.time_zones(told)
+    ehr = of_measures | {
         "hospitals": [{"hospital_id": name, "time_zone": zone} for name, zone in zones.items()],
         "feeds": [{"hospital_id": name, "data_through_at": limit} for name in zones],
-        "patients": patients,
-        "ed_visits": rows,
-        "inpatient_encounters": direct,
+        "patients": patients + of_measures["patients"],
+        "ed_visits": rows + of_measures["ed_visits"],
+        "inpatient_encounters": direct + of_measures["inpatient_encounters"],
     }
-    return {"ehr": ehr}, names
+    return {"ehr": ehr}, names | more_names
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +122,14 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[datetime, In
         if limit == max(LIMITS):
             pipeline.run_pipeline(settings)
         else:
-            pipeline.run_models(settings, "rpt_ed_returns_monthly", "rpt_quarantine")
+            pipeline.run_models(
+                settings, "fct_ed_visits", "rpt_ed_returns_monthly", "rpt_quarantine"
+            )
         tokens = pipeline.raw_visit_keys(settings, names)
         example_of = dict(visits.select("visit", "example").iter_rows())
+        example_of |= {
+            visit.key: history.example for history in OF_MEASURES for visit in history.visits
+        }
         made[limit] = Installation(
             settings=settings,
             visit_names={token: names[number] for token, number in tokens.items()},
@@ -127,7 +143,8 @@ def test_every_registration_arrives(installations: dict[datetime, Installation])
         installation.visits("select ed_visit_key as visit_key from core.fct_ed_visits")["visit"]
         for installation in installations.values()
     ]
-    assert sorted(pl.concat(seen)) == sorted(histories.load_visits()["visit"])
+    more = [visit.key for history in OF_MEASURES for visit in history.visits]
+    assert sorted(pl.concat(seen)) == sorted([*histories.load_visits()["visit"], *more])
 
 
 def test_no_value_of_a_history_is_refused(installations: dict[datetime, Installation]) -> None:
@@ -164,13 +181,13 @@ def test_monthly_mart_adds_up_to_the_histories(
     for limit, installation in installations.items():
         totals = pipeline.query(
             installation.settings.warehouse,
-            """
+            f"""
             select
                 sum(numerator_count) as numerator_count,
                 sum(index_visits_count) as index_visits_count,
                 sum(all_visits_count) as all_visits_count
             from marts.rpt_ed_returns_monthly
-            where measure_code = 'ed_return_72h_admitted'
+            where {HEADLINE_AT_OTHERS}
             """,
         )
         mine = [item for item in EXPECTED if item.data_through == limit]
@@ -185,10 +202,10 @@ def test_cells_by_hospital_and_month(installations: dict[datetime, Installation]
     """Numerators where the histories put them: the hospital that sent home, the local month."""
     rows = pipeline.query(
         installations[max(LIMITS)].settings.warehouse,
-        """
+        f"""
         select hospital_key, strftime(month_on, '%Y-%m') as month, numerator_count
         from marts.rpt_ed_returns_monthly
-        where measure_code = 'ed_return_72h_admitted' and numerator_count > 0
+        where {HEADLINE_AT_OTHERS} and numerator_count > 0
         """,
     ).rows()
     # 1a 4a 6b 7a 8a 9a 11a at A in June, 19a in March, 22a in May; 10b at B; 21a at W.
@@ -201,10 +218,91 @@ def test_cells_by_hospital_and_month(installations: dict[datetime, Installation]
     ]
 
 
+@pytest.mark.parametrize("history", OF_MEASURES, ids=lambda history: str(history.example))
+def test_every_measure_counts_what_it_should(
+    installations: dict[datetime, Installation], history: MeasureHistory
+) -> None:
+    judged = (
+        installations[history.data_through]
+        .visits(
+            "select index_visit_key as visit_key, measure_code, is_counted "
+            "from core.fct_ed_measured_returns where pairing_code != 'after_attendance'"
+        )
+        .filter(pl.col("example") == history.example)
+    )
+    assert {
+        (visit, code): is_counted
+        for visit, code, is_counted in judged.select(
+            "visit", "measure_code", "is_counted"
+        ).iter_rows()
+    } == {
+        (answer.index_visit.key, code): code in answer.counted_in
+        for answer in history.answers
+        for code in measure_codes()
+        if code not in answer.left_out_of
+    }, history.why
+
+
+@pytest.mark.parametrize(
+    "history",
+    [history for history in OF_MEASURES if history.attendances],
+    ids=lambda history: str(history.example),
+)
+def test_every_attendance_counts_what_it_should(
+    installations: dict[datetime, Installation], history: MeasureHistory
+) -> None:
+    judged = (
+        installations[history.data_through]
+        .visits(
+            "select index_visit_key as visit_key, measure_code, is_counted "
+            "from core.fct_ed_measured_returns where pairing_code = 'after_attendance'"
+        )
+        .filter(pl.col("example") == history.example)
+    )
+    assert {
+        (visit, code): is_counted
+        for visit, code, is_counted in judged.select(
+            "visit", "measure_code", "is_counted"
+        ).iter_rows()
+    } == {
+        (told.visit.key, code): told.is_counted
+        for told in history.attendances
+        for code in measure_codes(of_attendances=True)
+        if told.is_counted is not None
+    }, history.why
+
+
+def test_monthly_counts_of_every_measure(installations: dict[datetime, Installation]) -> None:
+    """The cells of the mart, measure by measure, are the sums of the hand-derived answers."""
+    for limit, installation in installations.items():
+        wanted: dict[tuple[str, str, str], tuple[int, int]] = {}
+        for history in OF_MEASURES:
+            for answer in history.answers if history.data_through == limit else ():
+                for code in set(measure_codes()) - answer.left_out_of:
+                    visit = answer.index_visit
+                    cell = (measure_histories.MARK + visit.hospital, visit.arrived_local[:7], code)
+                    counted, index = wanted.get(cell, (0, 0))
+                    wanted[cell] = (counted + (code in answer.counted_in), index + 1)
+        rows = pipeline.query(
+            installation.settings.warehouse,
+            f"""
+            select
+                hospital_key, strftime(month_on, '%Y-%m') as month, measure_code,
+                cast(numerator_count as int), cast(index_visits_count as int)
+            from marts.rpt_ed_returns_monthly
+            where
+                starts_with(hospital_key, '{measure_histories.MARK}')
+                and index_visits_count > 0
+                and measure_code in ({", ".join(f"'{code}'" for code in measure_codes())})
+            """,
+        ).rows()
+        assert {row[:3]: row[3:] for row in rows} == wanted
+
+
 def test_the_published_file_hides_these_small_cells(
     installations: dict[datetime, Installation],
 ) -> None:
-    """Every cell of 22 people is below eleven: no reader of the network file may see one."""
+    """Every cell of so few people is below eleven: no reader of the network file may see one."""
     installation = installations[max(LIMITS)]
     current = installation.settings.published / "current.duckdb"
     rows = pipeline.query(

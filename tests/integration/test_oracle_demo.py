@@ -12,11 +12,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from governance.settings import PROJECT_ROOT, Settings, load_settings
+from governance.settings import Settings, load_settings
 from tests.helpers import drawn, lake, operational, pipeline
+from tests.helpers.measures import shipped_measures
+from tests.oracle.ed_direct_admissions import PAIRING, with_direct_admissions
+from tests.oracle.ed_reattendances import PAIRING as REATTENDANCE
+from tests.oracle.ed_reattendances import with_reattendances
 from tests.oracle.ed_return_measures import (
     HEADLINE,
-    Measure,
     attrition,
     flagged,
     monthly_counts,
@@ -25,8 +28,6 @@ from tests.oracle.ed_returns import Answer, answer
 from tests.oracle.ed_time_to_return import days_to_return
 
 pytestmark = pytest.mark.integration
-
-SEEDS = PROJECT_ROOT / "seeds" / "ed_returns"
 
 
 @pytest.fixture(scope="module", params=["demo", "limits"])
@@ -58,31 +59,6 @@ def through(network: Settings) -> datetime:
 @pytest.fixture(scope="module")
 def pairs_of_the_warehouse(network: Settings) -> pl.DataFrame:
     return pipeline.query(network.warehouse, "select * from core.fct_ed_returns")
-
-
-def measures() -> list[Measure]:
-    """The measures' seed rows as the oracle counts them."""
-    rows = pl.read_csv(SEEDS / "ed_return_measures.csv", infer_schema=False)
-    groups = pl.read_csv(SEEDS / "ed_diagnosis_groups.csv", infer_schema=False)
-    members = groups.sort("icd10_prefix").with_columns(pl.col("maximum_age_years").cast(pl.Int64))
-    grouped = {
-        name: tuple(part.select("icd10_prefix", "maximum_age_years").rows())
-        for (name,), part in members.group_by("group_code", maintain_order=True)
-    }
-    return [
-        Measure(
-            code=row["measure_code"],
-            window_hours=int(row["window_hours"]),
-            requires_admission=row["requires_admission"].lower() == "true",
-            return_group=grouped.get(row["return_diagnosis_group_code"]),
-            index_group=grouped.get(row["index_diagnosis_group_code"]),
-            maximum_age_years=int(row["maximum_age_years"]) if row["maximum_age_years"] else None,
-            minimum_age_years=int(row["minimum_age_years"]) if row["minimum_age_years"] else None,
-            return_outcome=row["return_outcome_code"] or None,
-            requires_same_hospital=row["requires_same_hospital"].lower() == "true",
-        )
-        for row in rows.iter_rows(named=True)
-    ]
 
 
 def test_registrations_agree(network: Settings, oracle: Answer) -> None:
@@ -203,11 +179,37 @@ def test_monthly_mart_agrees(network: Settings, oracle: Answer, through: datetim
         from marts.rpt_ed_returns_monthly
         """,
     )
-    wanted = monthly_counts(oracle, measures(), through)
+    directly = with_direct_admissions(oracle.pairs, lake.admissions(network), lake.persons(network))
+    again = with_reattendances(oracle, lake.persons(network))
+    paired = {PAIRING: directly, REATTENDANCE: again}
+    wanted = monthly_counts(oracle, shipped_measures(), through, paired)
     assert set(wanted["measure_code"]) == set(found["measure_code"])
     assert wanted.filter(measure_code=HEADLINE.code)["numerator_count"].sum() > 0
     key = ["measure_code", "hospital_key", "month_on"]
     assert_frame_equal(_counted(found).sort(key), _counted(wanted).sort(key), check_dtypes=False)
+
+
+def test_direct_admissions_agree(network: Settings, oracle: Answer) -> None:
+    found = pipeline.query(
+        network.warehouse,
+        """
+        select
+            index_visit_key, encounter_key, admission_hospital_key as return_hospital_key,
+            admission_diagnosis_code as return_diagnosis_code,
+            admission_age_years as return_age_years, elapsed_seconds
+        from core.fct_ed_direct_admissions
+        """,
+    )
+    wanted = with_direct_admissions(oracle.pairs, lake.admissions(network), lake.persons(network))
+    wanted = wanted.filter(pl.col("encounter_key").is_not_null()).with_columns(
+        elapsed_seconds=pl.col("elapsed").dt.total_seconds()
+    )
+    assert len(found) > 20, "too few direct admissions to agree about"
+    assert_frame_equal(
+        found.sort("index_visit_key"),
+        wanted.select(found.columns).sort("index_visit_key"),
+        check_dtypes=False,
+    )
 
 
 def test_attrition_agrees(network: Settings, oracle: Answer, through: datetime) -> None:
@@ -259,5 +261,5 @@ def test_ledger_and_warehouse_agree_on_every_visit(demo_settings: Settings, plan
 
 
 def test_headline_is_the_seed_row() -> None:
-    headline = next(measure for measure in measures() if measure.code == HEADLINE.code)
+    headline = next(measure for measure in shipped_measures() if measure.code == HEADLINE.code)
     assert headline == HEADLINE

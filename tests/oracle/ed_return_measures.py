@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,10 @@ DiagnosisGroup = tuple[tuple[str, int | None], ...]
 
 @dataclass(frozen=True)
 class Measure:
-    """One way of counting pairs; groups are of main diagnoses, ages those at the return."""
+    """One way of counting pairs; groups are of main diagnoses.
+
+    Ages are those at the return; in a group of index diagnoses that at the index visit.
+    """
 
     code: str
     window_hours: int
@@ -27,6 +30,7 @@ class Measure:
     minimum_age_years: int | None = None
     return_outcome: str | None = None
     requires_same_hospital: bool = False
+    pairing: str = "after_discharge_home"
 
 
 HEADLINE = Measure("ed_return_72h_admitted", 72, requires_admission=True)
@@ -42,28 +46,30 @@ def followed_up(window_hours: int, data_through: datetime) -> pl.Expr:
     return ended | died_later | died_here
 
 
-def _in_group(column: str, group: DiagnosisGroup | None) -> pl.Expr:
+def _in_group(visit: str, group: DiagnosisGroup | None) -> pl.Expr:
+    """Whether the main diagnosis of the index visit, or of the return, is in a group."""
     if group is None:
         return pl.lit(True)
+    code = pl.col(f"{visit}_diagnosis_code")
     counts = [
-        pl.col(column).str.starts_with(prefix).fill_null(False) & _at_most(maximum)
+        code.str.starts_with(prefix).fill_null(False) & _at_most(visit, maximum)
         for prefix, maximum in group
     ]
     return pl.any_horizontal(counts)
 
 
-def _at_most(maximum_age_years: int | None) -> pl.Expr:
-    """Whether the person was young enough at the return; an unknown age is not."""
+def _at_most(visit: str, maximum_age_years: int | None) -> pl.Expr:
+    """Whether the person was young enough at a visit; an unknown age is not."""
     if maximum_age_years is None:
         return pl.lit(True)
-    return (pl.col("return_age_years") <= maximum_age_years).fill_null(False)
+    return (pl.col(f"{visit}_age_years") <= maximum_age_years).fill_null(False)
 
 
 def flagged(pairs: pl.DataFrame, measure: Measure, data_through: datetime) -> pl.DataFrame:
     """Add ``is_followed_up``, ``is_outcome_known``, ``is_index``, ``is_numerator`` of a measure."""
     in_window = (pl.col("elapsed") <= timedelta(hours=measure.window_hours)).fill_null(False)
-    counts = in_window & _in_group("return_diagnosis_code", measure.return_group)
-    counts &= _at_most(measure.maximum_age_years)
+    counts = in_window & _in_group("return", measure.return_group)
+    counts &= _at_most("return", measure.maximum_age_years)
     if measure.minimum_age_years is not None:
         old_enough = pl.col("return_age_years") >= measure.minimum_age_years
         counts &= old_enough.fill_null(False)
@@ -82,16 +88,25 @@ def flagged(pairs: pl.DataFrame, measure: Measure, data_through: datetime) -> pl
         .with_columns(
             is_index=pl.col("is_followed_up")
             & pl.col("is_outcome_known")
-            & _in_group("index_diagnosis_code", measure.index_group)
+            & _in_group("index", measure.index_group)
         )
         .with_columns(is_numerator=pl.col("is_index") & counts)
     )
 
 
 def monthly_counts(
-    result: Answer, measures: Sequence[Measure], data_through: datetime
+    result: Answer,
+    measures: Sequence[Measure],
+    data_through: datetime,
+    other_pairs: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """Count each measure by the hospital and month of the index arrival, zeros included.
+
+    Args:
+        result: the oracle's answer.
+        measures: what is counted.
+        data_through: the end of the data.
+        other_pairs: the pairs of pairings other than that of the answer.
 
     Returns:
         ``hospital_key, month_on, measure_code, numerator_count, index_visits_count,
@@ -100,7 +115,8 @@ def monthly_counts(
     cell = ["hospital_key", "month_on"]
     parts = []
     for measure in measures:
-        pairs = flagged(result.pairs, measure, data_through)
+        own_pairs = (other_pairs or {}).get(measure.pairing, result.pairs)
+        pairs = flagged(own_pairs, measure, data_through)
         counted = pairs.group_by(cell).agg(
             pl.col("is_numerator").sum().cast(pl.Int64).alias("numerator_count"),
             pl.col("is_index").sum().cast(pl.Int64).alias("index_visits_count"),

@@ -270,8 +270,12 @@ def _with_return_facts(
     pairs = pairs.with_columns(
         elapsed=pl.col("return_arrived_at") - pl.col("departed_at"),
         return_on=_local_date(pairs, "return_arrived_at", "return_time_zone"),
+        index_on=_local_date(pairs, "arrived_at", "time_zone"),
     )
-    return pairs.with_columns(return_age_years=_completed_years("birth_on", "return_on"))
+    return pairs.with_columns(
+        return_age_years=_completed_years("birth_on", "return_on"),
+        index_age_years=_completed_years("birth_on", "index_on"),
+    )
 
 
 def _completed_years(birth: str, day: str) -> pl.Expr:

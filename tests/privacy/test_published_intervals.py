@@ -66,13 +66,14 @@ def build_published(home: Path) -> None:
     """Let dbt write the published models over the marts of the small warehouse."""
     (home / "restricted" / "spill").mkdir(parents=True)
     selected = ["ed_return_measures", "ed_diagnosis_groups", "ed_disposition_rules"]
-    selected += ["ed_return_rules", "ed_standard_strata"]
+    selected += ["ed_return_rules", "ed_standard_strata", "ed_admission_type_rules"]
     selected += ["path:models/intermediate/publication", "path:models/published"]
     write_empty_snapshot(home, "s1")
     arguments = ["build", "--select", *selected]
     # Tests that need other seeds or the marts behind, of which nothing here is asked.
     arguments += ["--exclude", "test_type:unit", "test_type:singular", "ed_review_rules"]
     arguments += ["relationships_ed_disposition_rules_*", "rpt_ed_returns_by_stratum"]
+    arguments += ["relationships_ed_admission_type_rules_*"]
     done = run_dbt(home, home / "target", *arguments)
     assert done.exit_code == 0, done.output[-3000:]
 

@@ -2,83 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.random_histories import history, limit
 from tests.oracle import brute_force as slow
 from tests.oracle.ed_return_measures import Measure, monthly_counts
 from tests.oracle.ed_returns import PERSON_SCHEMA, REGISTRATION_SCHEMA, Answer, answer
-
-# The hospitals' clocks change within the ten days after each start, and months turn.
-STARTS = [
-    datetime(2024, 3, 8, 5, tzinfo=UTC),
-    datetime(2024, 10, 31, 4, tzinfo=UTC),
-    datetime(2024, 6, 1, 3, 59, 59, tzinfo=UTC),
-]
-ZONES = {"A": "America/Toronto", "B": "America/Winnipeg", "C": "UTC", "D": "Europe/London"}
-DISPOSITIONS = ["home", "home", "home", "admitted", "transferred", "transferred", "lwbs", "died"]
-# Distances that meet each other: 24 and 72 hours, to the second and one second beside it.
-GRID = st.builds(
-    lambda steps, beside: timedelta(hours=12 * steps, seconds=beside),
-    st.integers(0, 12),
-    st.sampled_from([0, 0, 0, 1, -1]),
-)
-LENGTH = st.builds(
-    lambda hours, beside: timedelta(hours=hours, seconds=beside),
-    st.sampled_from([0, 0, 12, 12, 24, 36]),
-    st.sampled_from([0, 0, 1, -1]),
-)
-
-
-@st.composite
-def registration(draw: st.DrawFn, key: str, start: datetime) -> slow.Registration:
-    arrived = start + draw(GRID)
-    hospital = draw(st.sampled_from(sorted(ZONES)))
-    is_open = draw(st.integers(0, 9)) == 0
-    left = None if is_open or draw(st.integers(0, 9)) == 0 else arrived + draw(LENGTH)
-    decided = arrived + draw(LENGTH) if not is_open and draw(st.booleans()) else None
-    return slow.Registration(
-        key=key,
-        person=draw(st.sampled_from(["p", "p", "p", "p", "p", "p", "q", None])),
-        hospital=hospital,
-        zone=ZONES[hospital],
-        arrived=arrived,
-        departed=left,
-        decided=decided,
-        disposition=None if is_open else draw(st.sampled_from([*DISPOSITIONS, None])),
-        planned=draw(st.integers(0, 7)) == 0,
-    )
-
-
-@st.composite
-def history(draw: st.DrawFn) -> list[slow.Registration]:
-    start = draw(st.sampled_from(STARTS))
-    keys = draw(st.permutations([f"v{number}" for number in range(draw(st.integers(1, 9)))]))
-    rows = [draw(registration(key, start)) for key in keys]
-    # Left to chance a gap of exactly a window is rare: half of the histories get one on purpose.
-    if draw(st.booleans()):
-        # A visit that ended at home is the likeliest index.
-        home = [row for row in rows if row.disposition == "home" and row.person]
-        before = draw(st.sampled_from(home or rows))
-        gap = timedelta(
-            hours=draw(st.sampled_from([0, 24, 72, 72])), seconds=draw(st.sampled_from([0, 1, -1]))
-        )
-        after = draw(registration("w", start))
-        moved = before.leaves + gap - after.arrived
-        rows.append(
-            replace(
-                after,
-                person=before.person,
-                arrived=after.arrived + moved,
-                departed=after.departed and after.departed + moved,
-                decided=after.decided and after.decided + moved,
-            )
-        )
-    return rows
 
 
 def frame(rows: list[slow.Registration]) -> pl.DataFrame:
@@ -148,17 +81,6 @@ def test_pairs_equal_the_search_of_every_pair(rows: list[slow.Registration]) -> 
     assert {key: (back, gap) for key, back, gap in found.iter_rows()} == wanted
     unexplained = result.registrations.filter(pl.col("exclusion_reason").is_null())
     assert set(unexplained["visit_key"]) == set(wanted)
-
-
-@st.composite
-def limit(draw: st.DrawFn, rows: list[slow.Registration]) -> datetime:
-    """Data through: long after, within the history, or at a midnight (when a day of death ends)."""
-    through = min(row.arrived for row in rows) + draw(GRID)
-    return draw(
-        st.sampled_from(
-            [through + timedelta(days=90), through, datetime(*through.timetuple()[:3], tzinfo=UTC)]
-        )
-    )
 
 
 @settings(max_examples=500, deadline=None)

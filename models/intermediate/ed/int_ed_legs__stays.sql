@@ -96,6 +96,7 @@ final as (
         legs.age_years,
         legs.follow_up_seconds,
         coalesce(placed.is_last_leg, true) as is_last_leg,
+        legs.is_planned,
         coalesce(placed.is_stay_planned, legs.is_planned) as is_stay_planned,
         legs.is_departure_known,
         legs.can_be_index,

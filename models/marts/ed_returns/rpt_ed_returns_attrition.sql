@@ -14,7 +14,7 @@ measured_returns as (
     from {{ ref('fct_ed_measured_returns') }} as measured_returns
     inner join {{ ref('ed_return_measures') }} as measures
         on measured_returns.measure_code = measures.measure_code
-    where measures.is_headline
+    where measures.is_headline and measured_returns.pairing_code = 'after_discharge_home'
 ),
 
 hospitals as (

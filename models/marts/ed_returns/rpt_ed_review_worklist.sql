@@ -6,7 +6,7 @@
 -- what it has listed before: see ops/publication/worklist.py.
 with measured_returns as (
     select * from {{ ref('fct_ed_measured_returns') }}
-    where is_counted
+    where is_counted and pairing_code = 'after_discharge_home'
 ),
 
 returns as (

@@ -245,7 +245,7 @@ def ask_for(models: CompiledModels, measures: Sequence[Measure]) -> None:
     models.add(MEASURES, pl.DataFrame(rows, infer_schema_length=None))
 
 
-A_FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+A_FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @A_FEW
@@ -264,7 +264,7 @@ def test_models_agree_with_the_oracle(
     assert models_say(models) == oracle_says(told, merged, measures)
 
 
-@settings(A_FEW, max_examples=20)
+@settings(A_FEW, max_examples=12)
 @given(told=told_history())
 def test_what_holds_of_measures_whatever_happened(models: CompiledModels, told: Told) -> None:
     wider = [

@@ -47,7 +47,7 @@ def solved(rows: list[slow.Registration], deaths: dict[str, date] | None = None)
     return answer(frame(rows), people(deaths or {}))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(history())
 def test_legs_and_stays_equal_the_search_of_every_pair(rows: list[slow.Registration]) -> None:
     legs = slow.legs_of(rows)
@@ -64,7 +64,7 @@ def test_legs_and_stays_equal_the_search_of_every_pair(rows: list[slow.Registrat
     } == wanted
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(history())
 def test_pairs_equal_the_search_of_every_pair(rows: list[slow.Registration]) -> None:
     wanted = {
@@ -83,7 +83,7 @@ def test_pairs_equal_the_search_of_every_pair(rows: list[slow.Registration]) -> 
     assert set(unexplained["visit_key"]) == set(wanted)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.data(),
     history(),

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 from adbc_driver_postgresql import dbapi
 
+from chart_audit.store import Case
 from governance.connections import ConnectionString
 from governance.settings import ReviewDatabase, Settings
 from tests.helpers.reviews import NO_ISSUE, issue, review
 
 DSN_ENV = "SCUTARI_TEST_REVIEWS_DSN"
+# What must be in no error: a password, and a name that somebody typed.
+SECRET = "quillfeather-hunter2"
+NAME = "quillfeather"
+CASE = Case("a" * 20, "b" * 20, "sample", "2026-01-01")
+KEY = CASE.index_visit_key
 
 
 def in_postgres(home: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Settings:

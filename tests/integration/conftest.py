@@ -12,7 +12,8 @@ import pytest
 from extract import snapshot
 from extract.contract_files import load_contracts
 from extract.erasure import held
-from governance.settings import Settings
+from governance.settings import SETTINGS_FILE, Settings, load_settings
+from ops.publication.publish import publish
 from tests.helpers import postgres
 from tests.helpers.small_warehouse import build_small_warehouse, write_record
 
@@ -46,6 +47,30 @@ def settings(tmp_path: Path, small_warehouse: Path) -> Settings:
     shutil.copy2(small_warehouse, tmp_path)
     write_record(tmp_path)
     return Settings(home=tmp_path, is_synthetic=True)
+
+
+@pytest.fixture(scope="session")
+def published_template(tmp_path_factory: pytest.TempPathFactory, small_warehouse: Path) -> Path:
+    """A home with the small warehouse that has published once, to be copied."""
+    home = tmp_path_factory.mktemp("published_template")
+    shutil.copy2(small_warehouse, home)
+    write_record(home)
+    (home / SETTINGS_FILE).write_text(
+        'synthetic = true\n[sources.ehr]\nkind = "sqlite"\npath = "x"'
+    )
+    publish(load_settings(home))
+    return home
+
+
+@pytest.fixture
+def published_once(
+    tmp_path: Path, published_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """An installation of a test's own that has published once, and is the one that pages show."""
+    shutil.copytree(published_template, tmp_path, symlinks=True, dirs_exist_ok=True)
+    write_record(tmp_path)
+    monkeypatch.setenv("SCUTARI_HOME", str(tmp_path))
+    return load_settings(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -18,19 +18,22 @@ from chart_audit.database import forget, hospitals
 from chart_audit.erasure import named_visits, remove_visits
 from chart_audit.hand_over import hand_over
 from chart_audit.move import move_reviews
-from chart_audit.store import Case, Review, Store, opened_store
+from chart_audit.store import Review, Store, opened_store
 from governance.errors import ChartAuditError
 from governance.settings import Settings
 from tests.helpers.postgres import dsn_of, run
-from tests.helpers.review_database import DSN_ENV, at_a_prompt, in_postgres, made_again, review_some
+from tests.helpers.review_database import (
+    CASE,
+    DSN_ENV,
+    KEY,
+    at_a_prompt,
+    in_postgres,
+    made_again,
+    review_some,
+)
 from tests.helpers.reviews import FIRST, NO_ISSUE, issue, review
 
 pytestmark = pytest.mark.integration
-
-CASE = Case("a" * 20, "b" * 20, "sample", "2026-01-01")
-KEY = CASE.index_visit_key
-SECRET = "quillfeather-hunter2"
-NAME = "quillfeather"
 
 
 @pytest.fixture

@@ -14,20 +14,23 @@ from click.testing import CliRunner
 from chart_audit.database import hospitals
 from chart_audit.erasure import remove_visits
 from chart_audit.hand_over import hand_over
-from chart_audit.store import Case, Review, Store, opened_store
+from chart_audit.store import Review, Store, opened_store
 from governance.connections import ConnectionString
 from governance.errors import ChartAuditError, SettingsError
 from governance.settings import SETTINGS_FILE, ReviewDatabase, Settings, load_settings
 from ops.cli.main import main
 from tests.helpers.postgres import dsn_of, run
-from tests.helpers.review_database import DSN_ENV, at_a_prompt, in_postgres, review_some
+from tests.helpers.review_database import (
+    CASE,
+    DSN_ENV,
+    NAME,
+    SECRET,
+    at_a_prompt,
+    in_postgres,
+    review_some,
+)
 
 pytestmark = pytest.mark.integration
-
-CASE = Case("a" * 20, "b" * 20, "sample", "2026-01-01")
-KEY = CASE.index_visit_key
-SECRET = "quillfeather-hunter2"
-NAME = "quillfeather"
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards import queries
 from dashboards.queries import NETWORK, find_views
 from extract.lake import sha256_of
-from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings, load_settings
+from governance.settings import PROJECT_ROOT, Settings
 from ops.publication.definitions import NOT_KEPT
 from ops.publication.publish import publish
 from tests.helpers.reported import write as write_report
@@ -21,7 +19,6 @@ from tests.helpers.small_warehouse import (
     ANY_RETURN,
     HEADLINE,
     MEASURES,
-    build_small_warehouse,
     write_record,
 )
 
@@ -34,24 +31,9 @@ SHOWN = f"from rpt_ed_returns_monthly where measure_code = '{HEADLINE}'"
 FEWER = "update {}.rpt_ed_returns_monthly set numerator_count = numerator_count * 8 // 10"
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that has published once."""
-    home = tmp_path_factory.mktemp("template")
-    build_small_warehouse(home)
-    (home / SETTINGS_FILE).write_text(
-        'synthetic = true\n[sources.ehr]\nkind = "sqlite"\npath = "x"'
-    )
-    publish(load_settings(home))
-    return home
-
-
 @pytest.fixture
-def settings(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    shutil.copytree(template, tmp_path, symlinks=True, dirs_exist_ok=True)
-    write_record(tmp_path)
-    monkeypatch.setenv("SCUTARI_HOME", str(tmp_path))
-    return load_settings(tmp_path)
+def settings(published_once: Settings) -> Settings:
+    return published_once
 
 
 def rule(code: str, value: str, measure: str | None = None) -> str:

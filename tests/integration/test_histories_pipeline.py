@@ -218,24 +218,28 @@ def test_cells_by_hospital_and_month(installations: dict[datetime, Installation]
     ]
 
 
-@pytest.mark.parametrize("history", OF_MEASURES, ids=lambda history: str(history.example))
-def test_every_measure_counts_what_it_should(
-    installations: dict[datetime, Installation], history: MeasureHistory
-) -> None:
-    judged = (
-        installations[history.data_through]
-        .visits(
-            "select index_visit_key as visit_key, measure_code, is_counted "
-            "from core.fct_ed_measured_returns where pairing_code != 'after_attendance'"
-        )
-        .filter(pl.col("example") == history.example)
-    )
-    assert {
+def _judged(
+    installation: Installation, history: MeasureHistory, *, of_attendances: bool
+) -> dict[tuple[str, str], bool]:
+    """Whether each measure counts each visit of a history that is in its denominator."""
+    judged = installation.visits(
+        "select index_visit_key as visit_key, measure_code, is_counted "
+        "from core.fct_ed_measured_returns "
+        f"where (pairing_code = 'after_attendance') = {of_attendances}"
+    ).filter(pl.col("example") == history.example)
+    return {
         (visit, code): is_counted
         for visit, code, is_counted in judged.select(
             "visit", "measure_code", "is_counted"
         ).iter_rows()
-    } == {
+    }
+
+
+@pytest.mark.parametrize("history", OF_MEASURES, ids=lambda history: str(history.example))
+def test_every_measure_counts_what_it_should(
+    installations: dict[datetime, Installation], history: MeasureHistory
+) -> None:
+    assert _judged(installations[history.data_through], history, of_attendances=False) == {
         (answer.index_visit.key, code): code in answer.counted_in
         for answer in history.answers
         for code in measure_codes()
@@ -251,20 +255,7 @@ def test_every_measure_counts_what_it_should(
 def test_every_attendance_counts_what_it_should(
     installations: dict[datetime, Installation], history: MeasureHistory
 ) -> None:
-    judged = (
-        installations[history.data_through]
-        .visits(
-            "select index_visit_key as visit_key, measure_code, is_counted "
-            "from core.fct_ed_measured_returns where pairing_code = 'after_attendance'"
-        )
-        .filter(pl.col("example") == history.example)
-    )
-    assert {
-        (visit, code): is_counted
-        for visit, code, is_counted in judged.select(
-            "visit", "measure_code", "is_counted"
-        ).iter_rows()
-    } == {
+    assert _judged(installations[history.data_through], history, of_attendances=True) == {
         (told.visit.key, code): told.is_counted
         for told in history.attendances
         for code in measure_codes(of_attendances=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from extract.lake import sha256_of
-from governance.settings import PROJECT_ROOT, SETTINGS_FILE, Settings, load_settings
+from governance.settings import PROJECT_ROOT, Settings
 from ops.publication.publish import publish
 from tests.helpers.reported import write as write_report
-from tests.helpers.small_warehouse import HEADLINE, HOSPITALS, build_small_warehouse, write_record
+from tests.helpers.small_warehouse import HEADLINE, HOSPITALS, write_record
 from tests.oracle.standardised import Visit, observed_and_expected
 
 pytestmark = pytest.mark.integration
@@ -25,24 +24,9 @@ REFERENCE = "select * from main.rpt_ed_reference_strata order by all"
 RATIOS = "select * from own.rpt_ed_standardised_ratios order by all"
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that has published once."""
-    home = tmp_path_factory.mktemp("template")
-    build_small_warehouse(home)
-    (home / SETTINGS_FILE).write_text(
-        'synthetic = true\n[sources.ehr]\nkind = "sqlite"\npath = "x"'
-    )
-    publish(load_settings(home))
-    return home
-
-
 @pytest.fixture
-def settings(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    shutil.copytree(template, tmp_path, symlinks=True, dirs_exist_ok=True)
-    write_record(tmp_path)
-    monkeypatch.setenv("SCUTARI_HOME", str(tmp_path))
-    return load_settings(tmp_path)
+def settings(published_once: Settings) -> Settings:
+    return published_once
 
 
 def query(path: Path, sql: str) -> list[dict[str, Any]]:

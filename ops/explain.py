@@ -42,6 +42,18 @@ _TIMELINE = """
     where visits.ed_visit_key = $1 or visits.person_key = $2
     order by visits.arrived_at nulls last, visits.ed_visit_key
 """
+# Past the ED: no registration, but what a measure counts.
+_ADMISSIONS = """
+    select
+        encounters.encounter_key, encounters.started_at as arrived_at,
+        encounters.ended_at as left_at, admissions.admission_hospital_key as hospital_key,
+        hospitals.time_zone, admissions.index_visit_key, admissions.elapsed_seconds
+    from core.fct_ed_direct_admissions as admissions
+    inner join core.fct_encounters as encounters using (encounter_key)
+    inner join core.dim_hospitals as hospitals
+        on admissions.admission_hospital_key = hospitals.hospital_key
+    where admissions.person_key = $1
+"""
 _MEASURES = """
     select
         measures.measure_code,
@@ -49,8 +61,9 @@ _MEASURES = """
             when
                 not visits.is_duplicate_registration
                 and visits.leg_arrived_month_on is not null
-                and coalesce(
-                    visits.follow_up_seconds >= measures.window_hours * 3600, true
+                and (
+                    coalesce(visits.follow_up_seconds >= measures.window_hours * 3600, true)
+                    or not measures.requires_complete_follow_up
                 )
                 then visits.hospital_key || strftime(visits.leg_arrived_month_on, ' %Y-%m')
         end as visit_of,
@@ -79,8 +92,8 @@ def explain(settings: Settings, ed_visit_key: str) -> Iterator[str]:
         ed_visit_key: the registration's token.
 
     Yields:
-        Lines to read: the timeline of the person's registrations, each with what it is, and one
-        line per measure.
+        Lines to read: the timeline of the person's registrations and direct admissions, each with
+        what it is, and one line per measure.
 
     Raises:
         BuildError: there is no whole warehouse, or no such registration in it.
@@ -102,6 +115,7 @@ def explain(settings: Settings, ed_visit_key: str) -> Iterator[str]:
                 )
             person = asked["person_key"]
             timeline = list(_rows(connection, _TIMELINE, [ed_visit_key, person]))
+            admissions = list(_rows(connection, _ADMISSIONS, [person]))
             measures = list(_rows(connection, _MEASURES, [ed_visit_key]))
     except duckdb.Error as error:
         # The text of a database error may quote a value.
@@ -109,7 +123,7 @@ def explain(settings: Settings, ed_visit_key: str) -> Iterator[str]:
             f"{settings.warehouse} could not be read ({type(error).__name__}): another program "
             "may be writing it, or the last build did not end; run `scutari build`."
         ) from None
-    yield from _timeline(ed_visit_key, timeline)
+    yield from _timeline(ed_visit_key, timeline, admissions)
     yield ""
     yield from _aligned(
         [_MEASURE_HEAD, *(tuple(v or "-" for v in row.values()) for row in measures)]
@@ -124,22 +138,33 @@ def _rows(
     return (dict(zip(names, row, strict=True)) for row in found.fetchall())
 
 
-def _timeline(asked: str, rows: Sequence[Row]) -> Iterator[str]:
-    table = [("", "arrived", "left", "ED", "ended", "registration", "what it is")]
-    for row in rows:
-        clock = ZoneInfo(row["time_zone"])
-        table.append(
-            (
-                ">" if row["ed_visit_key"] == asked else "",
-                _local(row["arrived_at"], clock),
-                _local(row["left_at"], clock),
-                row["hospital_key"],
-                row["disposition_code"] or "-",
-                row["ed_visit_key"],
-                "; ".join(_what_it_is(row)),
-            )
+def _timeline(asked: str, registrations: Sequence[Row], admissions: Sequence[Row]) -> Iterator[str]:
+    lines = [
+        (
+            row,
+            ">" if row["ed_visit_key"] == asked else "",
+            (row["disposition_code"] or "-", row["ed_visit_key"], "; ".join(_what_it_is(row))),
         )
-    yield from _aligned(table)
+        for row in registrations
+    ]
+    lines += [(row, "", ("-", row["encounter_key"], _what_it_follows(row))) for row in admissions]
+    # Registrations are in order; one without an arrival stands last.
+    lines.sort(key=lambda line: line[0]["arrived_at"] or dt.datetime.max)
+    yield from _aligned(
+        [
+            ("", "arrived", "left", "hospital", "ended", "token", "what it is"),
+            *((mark, *_when_and_where(row), *rest) for row, mark, rest in lines),
+        ]
+    )
+
+
+def _when_and_where(row: Row) -> tuple[str, str, str]:
+    clock = ZoneInfo(row["time_zone"])
+    return _local(row["arrived_at"], clock), _local(row["left_at"], clock), row["hospital_key"]
+
+
+def _what_it_follows(row: Row) -> str:
+    return f"direct admission after {row['index_visit_key']}, {_span(row['elapsed_seconds'])} later"
 
 
 def _what_it_is(row: Row) -> Iterator[str]:

@@ -79,9 +79,8 @@ def _definitions(view: View, measure: Row) -> None:
             "the patient home, in the month of the index arrival.  \n"
             "**All visits**: ED visits after joining double registrations, every leg of a "
             "transfer, left-without-being-seen included.  \n"
-            "**Index visits**: unplanned stays that ended in discharge home, of a known person, "
-            "with a known outcome.  \n"
-            "All three hold only visits followed for the whole window."
+            f"**Index visits**: {_index_visits(measure)}  \n"
+            f"{_follow_up(measure)}"
         )
         st.write(
             "**Hidden**: a count of 1 to 10, or one that could be worked out from others. Zero is "
@@ -92,6 +91,30 @@ def _definitions(view: View, measure: Row) -> None:
             "**Shrunk rate**: the rate drawn towards the hospitals' common mean, the more so the "
             "fewer visits it stands on (beta-binomial model, fitted to the hospitals shown)."
         )
+
+
+def _index_visits(measure: Row) -> str:
+    # A published file of an earlier version has measures without these rules.
+    known = ", with a known outcome" if measure.get("requires_known_outcome", True) else ""
+    if measure.get("pairing_code") == "after_attendance":
+        words = f"every unplanned visit of a known person{known}, however it ended."
+    else:
+        words = f"unplanned stays that ended in discharge home, of a known person{known}."
+    index, returns = (measure.get(f"{end}_exclusion_group_code") for end in ("index", "return"))
+    if index:
+        words += f" Left out: those with a main diagnosis of the group {index}."
+    if returns:
+        words += f" Not counted: returns with a main diagnosis of the group {returns}."
+    return words
+
+
+def _follow_up(measure: Row) -> str:
+    if measure.get("requires_complete_follow_up", True):
+        return "All three hold only visits followed for the whole window."
+    return (
+        "All three hold every visit, followed for the whole window or not: returns of the last "
+        "months are still coming in."
+    )
 
 
 def _months(view: View, measure: str, denominator: str) -> None:

@@ -1,5 +1,5 @@
 -- One row per measure and index visit in the measure's index denominator: with complete follow-up
--- and a known outcome.
+-- and a known outcome, where the measure asks for them.
 --
 -- A measure is a predicate over pairs, an index visit and what followed it: a new row of
 -- ed_return_measures is a new measure. Each pairing has a pair table of its own; here they stand
@@ -126,6 +126,11 @@ final as (
                 measures.return_diagnosis_group_code is null
                 or return_groups.is_any_age
                 or pairs.return_age_years <= return_groups.maximum_age_years
+            )
+            and not coalesce(
+                return_exclusions.is_any_age
+                or pairs.return_age_years <= return_exclusions.maximum_age_years,
+                false
             ),
             false
         ) as is_counted,
@@ -140,11 +145,30 @@ final as (
         on
             measures.index_diagnosis_group_code = index_groups.group_code
             and pairs.index_diagnosis_code = index_groups.diagnosis_code
+    left join diagnosis_groups as return_exclusions
+        on
+            measures.return_exclusion_group_code = return_exclusions.group_code
+            and pairs.return_diagnosis_code = return_exclusions.diagnosis_code
+    left join diagnosis_groups as index_exclusions
+        on
+            measures.index_exclusion_group_code = index_exclusions.group_code
+            and pairs.index_diagnosis_code = index_exclusions.diagnosis_code
     where
-        coalesce(pairs.follow_up_seconds >= measures.window_seconds, true)
+        (
+            coalesce(pairs.follow_up_seconds >= measures.window_seconds, true)
+            or not measures.requires_complete_follow_up
+        )
+        and (
+            not coalesce(
+                pairs.return_outcome_code = 'unknown'
+                and pairs.elapsed_seconds <= measures.window_seconds,
+                false
+            )
+            or not measures.requires_known_outcome
+        )
         and not coalesce(
-            pairs.return_outcome_code = 'unknown'
-            and pairs.elapsed_seconds <= measures.window_seconds,
+            index_exclusions.is_any_age
+            or pairs.index_age_years <= index_exclusions.maximum_age_years,
             false
         )
         and (

@@ -30,6 +30,8 @@ own_rules as (
         ("return_outcome_code", "outcome of the return", none),
         ("return_diagnosis_group_code", "diagnosis group of the return", none),
         ("index_diagnosis_group_code", "diagnosis group of the index visit", none),
+        ("return_exclusion_group_code", "diagnosis group of returns left out", none),
+        ("index_exclusion_group_code", "diagnosis group of index visits left out", none),
         ("minimum_age_years", "youngest age", "years"),
         ("maximum_age_years", "oldest age", "years"),
     ] %}
@@ -67,32 +69,46 @@ own_rules as (
     inner join admission_types on measures.pairing_code = 'direct_admission'
     where admission_types.is_direct
     union all
-    {%- for column, name in [
-        ("requires_admission", "admission required"),
-        ("requires_same_hospital", "same hospital required"),
+    {#- Who asks for followed visits and known outcomes asks for what is usual. #}
+    {%- for rule_code, name, condition in [
+        ("requires_admission", "admission required", "requires_admission"),
+        ("requires_same_hospital", "same hospital required", "requires_same_hospital"),
+        (
+            "counts_incomplete_follow_up",
+            "visits not followed for the whole window counted",
+            "not requires_complete_follow_up",
+        ),
+        (
+            "counts_unknown_outcome",
+            "visits whose return is still open counted",
+            "not requires_known_outcome",
+        ),
     ] %}
         select
             measure_code,
-            '{{ column }}' as rule_code,
+            '{{ rule_code }}' as rule_code,
             '{{ name }}' as rule_name,
             cast(null as string) as list_name,
             'yes' as rule_value,
             cast(null as string) as unit
         from measures
-        where {{ column }}
+        where {{ condition }}
         {% if not loop.last %}union all{% endif %}
     {%- endfor %}
 ),
 
 diagnosis_rules as (
-    {%- for end, name in [("return", "return"), ("index", "index visit")] %}
+    {%- for role, name in [
+        ("return_diagnosis", "of the return"),
+        ("index_diagnosis", "of the index visit"),
+        ("return_exclusion", "of returns left out"),
+        ("index_exclusion", "of index visits left out"),
+    ] %}
         select
             measures.measure_code,
-            concat('{{ end }}_diagnosis.', diagnosis_groups.icd10_prefix) as rule_code,
+            concat('{{ role }}.', diagnosis_groups.icd10_prefix) as rule_code,
             diagnosis_groups.icd10_prefix as rule_name,
-            concat(
-                'diagnosis group ', diagnosis_groups.group_code, ' of the {{ name }}'
-            ) as list_name,
+            concat('diagnosis group ', diagnosis_groups.group_code, ' {{ name }}') as list_name,
             case
                 when diagnosis_groups.maximum_age_years is null then 'any age'
                 else concat('to age ', cast(diagnosis_groups.maximum_age_years as string))
@@ -100,7 +116,7 @@ diagnosis_rules as (
             cast(null as string) as unit
         from measures
         inner join diagnosis_groups
-            on measures.{{ end }}_diagnosis_group_code = diagnosis_groups.group_code
+            on measures.{{ role }}_group_code = diagnosis_groups.group_code
         {% if not loop.last %}union all{% endif %}
     {%- endfor %}
 ),

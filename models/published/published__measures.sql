@@ -11,6 +11,8 @@ final as (
         return_outcome_code,
         return_diagnosis_group_code,
         index_diagnosis_group_code,
+        return_exclusion_group_code,
+        index_exclusion_group_code,
         denominator_code,
         measure_name,
         definition,
@@ -20,6 +22,8 @@ final as (
         maximum_age_years,
         requires_admission,
         requires_same_hospital,
+        requires_complete_follow_up,
+        requires_known_outcome,
         is_headline,
         is_network_published,
         verified

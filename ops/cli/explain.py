@@ -21,8 +21,8 @@ def add_explain(main: click.Group, home_option: Callable[..., Any]) -> None:
         """Say where an ED registration is counted, and why not elsewhere.
 
         TOKEN is its ed_visit_key in core.fct_ed_visits. Shown are all ED registrations of the same
-        person on a timeline, on each hospital's own clock, and each measure with the hospital and
-        month that count this one.
+        person, and admissions past the ED, on a timeline, on each hospital's own clock; and each
+        measure with the hospital and month that count this one.
         """
         from ops.explain import explain as explained  # noqa: PLC0415
 

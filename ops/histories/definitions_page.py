@@ -40,10 +40,17 @@ stands here is what is computed.
   ended, the person's next unplanned visit to the same ED. Visits to other EDs are passed over. The
   measure's index denominator holds all those visits instead of index visits.
 - **Complete follow-up**: every feed is complete for the whole window after the departure, or the
-  person has died. Visits without it are in no count.
+  person has died. Visits without it are in no count of a measure that asks for it
+  (`requires_complete_follow_up`), as all measures here do.
+- **Known outcome**: the return within the window, if any, has ended. An index visit without it is
+  in no count of a measure that asks for it (`requires_known_outcome`), as all measures here do.
+- **Left out by diagnosis**: a measure may name a diagnosis group whose visits are no index visits
+  (`index_exclusion_group_code`), and one whose visits are not counted as returns
+  (`return_exclusion_group_code`). No measure here does. Of a measure that leaves out diagnoses or
+  does not wait, each hospital sees its own counts, and the network none.
 - **Month**: that of the visit's arrival, on the hospital's own clock.
 - **all_visits**: every visit with complete follow-up, each leg of a transfer counted.
-- **index_visits**: index visits with complete follow-up whose return, if any, has a known outcome.
+- **index_visits**: index visits with complete follow-up and a known outcome.
 """
 
 PUBLISHED_NOTE = """\

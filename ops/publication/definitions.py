@@ -24,7 +24,10 @@ EARLIER_DEFINITION = """
         '|', window_hours, requires_admission, requires_same_hospital,
         coalesce(return_diagnosis_group_code, '-'), coalesce(index_diagnosis_group_code, '-'),
         coalesce(maximum_age_years, -1), 'ends ' || return_outcome_code,
-        'from ' || minimum_age_years, 'pairs ' || nullif(pairing_code, 'after_discharge_home')
+        'from ' || minimum_age_years, 'pairs ' || nullif(pairing_code, 'after_discharge_home'),
+        'no return ' || return_exclusion_group_code, 'no index ' || index_exclusion_group_code,
+        case when not requires_complete_follow_up then 'not followed' end,
+        case when not requires_known_outcome then 'not known' end
     ))
 """
 # What a rule without a row says, where that is neither no nor any.

@@ -36,7 +36,9 @@ class DbtRun:
         ]
 
 
-def run_dbt(home: Path, target_path: Path, *arguments: str) -> DbtRun:
+def run_dbt(
+    home: Path, target_path: Path, *arguments: str, profiles: Path = PROJECT_ROOT
+) -> DbtRun:
     """Run one dbt command over the installation at ``home``; artifacts go to ``target_path``.
 
     As `ops/build.py` does it, places are named as seen from the home: dbt parses the project anew
@@ -53,7 +55,7 @@ def run_dbt(home: Path, target_path: Path, *arguments: str) -> DbtRun:
         | (NAMED_FROM_HOME if home.is_dir() else {})
         | {
             "SCUTARI_HOME": str(home),
-            "DBT_PROFILES_DIR": str(PROJECT_ROOT),
+            "DBT_PROFILES_DIR": str(profiles),
             "DBT_PROJECT_DIR": str(PROJECT_ROOT),
             "DBT_TARGET_PATH": str(target_path),
             "DBT_LOG_PATH": str(target_path / "logs"),

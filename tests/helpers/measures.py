@@ -35,6 +35,10 @@ def shipped_measures() -> list[Measure]:
             minimum_age_years=int(row["minimum_age_years"]) if row["minimum_age_years"] else None,
             return_outcome=row["return_outcome_code"] or None,
             requires_same_hospital=row["requires_same_hospital"].lower() == "true",
+            return_exclusion=grouped.get(row["return_exclusion_group_code"], ()),
+            index_exclusion=grouped.get(row["index_exclusion_group_code"], ()),
+            requires_complete_follow_up=row["requires_complete_follow_up"].lower() == "true",
+            requires_known_outcome=row["requires_known_outcome"].lower() == "true",
             pairing=row["pairing_code"],
         )
         for row in rows.iter_rows(named=True)

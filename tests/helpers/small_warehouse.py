@@ -201,7 +201,9 @@ def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
         "measure_code varchar, measure_name varchar, pairing_code varchar, window_hours integer, "
         "requires_admission boolean, return_outcome_code varchar, "
         "return_diagnosis_group_code varchar, index_diagnosis_group_code varchar, "
+        "return_exclusion_group_code varchar, index_exclusion_group_code varchar, "
         "minimum_age_years integer, maximum_age_years integer, requires_same_hospital boolean, "
+        "requires_complete_follow_up boolean, requires_known_outcome boolean, "
         "denominator_code varchar, is_headline boolean, is_network_published boolean, "
         "definition varchar, source varchar, verified boolean",
         [
@@ -215,8 +217,12 @@ def _dimensions(con: duckdb.DuckDBPyConnection, *, is_synthetic: bool) -> None:
                 group,
                 None,
                 None,
+                None,
+                None,
                 age,
                 False,
+                True,
+                True,
                 "all_visits",
                 headline,
                 True,

@@ -21,6 +21,7 @@ from governance.settings import Settings
 from ops.explain import explain
 from ops.histories.measure_histories import MeasureHistory, load_measure_histories, measure_codes
 from tests.helpers import histories, measure_histories, operational, pipeline
+from tests.helpers.measure_histories import MARK
 
 pytestmark = pytest.mark.integration
 
@@ -28,8 +29,7 @@ EXPECTED = histories.load_expected()
 LIMITS = sorted({item.data_through for item in EXPECTED})
 OF_MEASURES = load_measure_histories()
 HEADLINE_AT_OTHERS = (
-    "measure_code = 'ed_return_72h_admitted' "
-    f"and not starts_with(hospital_key, '{measure_histories.MARK}')"
+    f"measure_code = 'ed_return_72h_admitted' and not starts_with(hospital_key, '{MARK}')"
 )
 
 
@@ -271,7 +271,7 @@ def test_monthly_counts_of_every_measure(installations: dict[datetime, Installat
             for answer in history.answers if history.data_through == limit else ():
                 for code in set(measure_codes()) - answer.left_out_of:
                     visit = answer.index_visit
-                    cell = (measure_histories.MARK + visit.hospital, visit.arrived_local[:7], code)
+                    cell = (MARK + visit.hospital, visit.arrived_local[:7], code)
                     counted, index = wanted.get(cell, (0, 0))
                     wanted[cell] = (counted + (code in answer.counted_in), index + 1)
         rows = pipeline.query(
@@ -282,7 +282,7 @@ def test_monthly_counts_of_every_measure(installations: dict[datetime, Installat
                 cast(numerator_count as int), cast(index_visits_count as int)
             from marts.rpt_ed_returns_monthly
             where
-                starts_with(hospital_key, '{measure_histories.MARK}')
+                starts_with(hospital_key, '{MARK}')
                 and index_visits_count > 0
                 and measure_code in ({", ".join(f"'{code}'" for code in measure_codes())})
             """,
@@ -365,6 +365,18 @@ def test_what_stands_beside_a_registration(
     cells = _explained(installations[max(LIMITS)], visit)[row]
     assert cells[-3] == ended
     assert cells[-1].split("; ") == what_it_is
+
+
+def test_a_direct_admission_stands_on_the_timeline(
+    installations: dict[datetime, Installation],
+) -> None:
+    """History 251: sent home by A at noon, admitted to a ward of B at eight the next morning."""
+    told = _explained(installations[max(LIMITS)], "251a")
+    ward = told[2]
+    assert ward[:4] == ["2024-06-02 08:00:00", "2024-06-05 10:00:00", f"{MARK}B", "-"]
+    assert ward[5] == "direct admission after 251a, 20:00:00 later"
+    measures = {line[0]: line[1:] for line in told}
+    assert measures["ed_return_72h_direct_admission"] == [f"{MARK}A 2024-06"] * 3 + ["-"]
 
 
 def test_a_return_names_who_counts_it(installations: dict[datetime, Installation]) -> None:

@@ -37,10 +37,14 @@ pytestmark = pytest.mark.integration
 MEASURES = "seeds.ed_return_measures"
 GROUPS = diagnosis_groups()
 SHIPPED = shipped_measures()
-# What no shipped measure asks for: a least age, and an age limit of index diagnoses.
-OF_AGES = [
+# What no shipped measure asks for: a least age, an age limit of index diagnoses, and what follows.
+NOT_SHIPPED = [
     Measure("adults", 720, requires_admission=False, minimum_age_years=18),
     Measure("after_sepsis", 720, requires_admission=False, index_group=GROUPS["sentinel"]),
+    Measure("not_for_heart", 720, requires_admission=False, return_exclusion=GROUPS["sentinel"]),
+    Measure("not_after_heart", 720, requires_admission=False, index_exclusion=GROUPS["sentinel"]),
+    Measure("at_once", 720, requires_admission=False, requires_complete_follow_up=False),
+    Measure("still_open", 720, requires_admission=False, requires_known_outcome=False),
 ]
 # Measure, index visit, counted: an index visit that is not in the denominator has no row.
 Judged = set[tuple[str, str, bool]]
@@ -208,16 +212,21 @@ def measure(draw: st.DrawFn, code: str) -> Measure:
     """A measure that somebody might add to the seed."""
     optional = st.sampled_from([None, None, *sorted(GROUPS)])
     return_group, index_group = draw(optional), draw(optional)
+    return_exclusion, index_exclusion = draw(optional), draw(optional)
     return Measure(
         code=code,
         window_hours=draw(st.sampled_from([24, 72, 168, 720])),
         requires_admission=draw(st.booleans()),
         return_group=GROUPS.get(return_group) if return_group else None,
         index_group=GROUPS.get(index_group) if index_group else None,
+        return_exclusion=GROUPS.get(return_exclusion or "", ()),
+        index_exclusion=GROUPS.get(index_exclusion or "", ()),
         minimum_age_years=draw(st.sampled_from([None, None, 18])),
         maximum_age_years=draw(st.sampled_from([None, None, 17])),
         return_outcome=draw(st.sampled_from([None, None, "home", "died"])),
         requires_same_hospital=draw(st.booleans()),
+        requires_complete_follow_up=draw(st.booleans()),
+        requires_known_outcome=draw(st.booleans()),
         pairing=draw(st.sampled_from(["after_discharge_home", PAIRING, REATTENDANCE])),
     )
 
@@ -235,9 +244,13 @@ def ask_for(models: CompiledModels, measures: Sequence[Measure]) -> None:
             "return_outcome_code": one.return_outcome,
             "return_diagnosis_group_code": named[one.return_group] if one.return_group else None,
             "index_diagnosis_group_code": named[one.index_group] if one.index_group else None,
+            "return_exclusion_group_code": named.get(one.return_exclusion),
+            "index_exclusion_group_code": named.get(one.index_exclusion),
             "minimum_age_years": one.minimum_age_years,
             "maximum_age_years": one.maximum_age_years,
             "requires_same_hospital": one.requires_same_hospital,
+            "requires_complete_follow_up": one.requires_complete_follow_up,
+            "requires_known_outcome": one.requires_known_outcome,
             "is_headline": one.code == SHIPPED[0].code,
         }
         for one in measures
@@ -254,7 +267,7 @@ def test_models_agree_with_the_oracle(
     models: CompiledModels, told: Told, own: tuple[Measure, ...]
 ) -> None:
     """Two people as two, and after a merge as one: facts stay, only the map is another."""
-    measures = [*SHIPPED, *OF_AGES, *own]
+    measures = [*SHIPPED, *NOT_SHIPPED, *own]
     ask_for(models, measures)
     apart = {"p": "p", "q": "q"}
     fill(models, told, apart)

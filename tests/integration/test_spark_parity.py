@@ -11,8 +11,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 
-from governance.settings import load_settings
+from governance.settings import PROJECT_ROOT, load_settings
 from tests.helpers.dbt import DbtRun, run_dbt
 from tests.helpers.reviews import review_at_random
 
@@ -30,6 +31,15 @@ pytestmark = [
 VISITS = 1500
 # The id of the build itself.
 NOT_DATA = "build_id"
+# Hundreds of queries over a few rows: what Spark does to be fast with many rows takes longest here.
+FEW_ROWS = {
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC",
+}
 SCHEMAS = ("intermediate", "core", "marts", "quality", "research", "published")
 
 
@@ -48,9 +58,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def builds(home: Path) -> dict[str, DbtRun]:
+def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's profiles, Spark's for few rows."""
+    directory = tmp_path_factory.mktemp("profiles")
+    named = yaml.safe_load((PROJECT_ROOT / "profiles.yml").read_text("utf-8"))
+    named["scutari"]["outputs"]["spark"]["server_side_parameters"] |= FEW_ROWS
+    (directory / "profiles.yml").write_text(yaml.safe_dump(named), "utf-8")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def builds(home: Path, profiles: Path) -> dict[str, DbtRun]:
     def build(target: str) -> DbtRun:
-        return run_dbt(home, home / "dbt" / target, "build", "--target", target)
+        arguments = ("build", "--target", target)
+        return run_dbt(home, home / "dbt" / target, *arguments, profiles=profiles)
 
     targets = ("duckdb", "spark")
     with ThreadPoolExecutor(len(targets)) as pool:

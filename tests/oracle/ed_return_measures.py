@@ -16,7 +16,7 @@ DiagnosisGroup = tuple[tuple[str, int | None], ...]
 
 @dataclass(frozen=True)
 class Measure:
-    """One way of counting pairs; groups are of main diagnoses.
+    """One way of counting pairs; groups, and exclusions as well, are of main diagnoses.
 
     Ages are those at the return; in a group of index diagnoses that at the index visit.
     """
@@ -30,6 +30,10 @@ class Measure:
     minimum_age_years: int | None = None
     return_outcome: str | None = None
     requires_same_hospital: bool = False
+    return_exclusion: DiagnosisGroup = ()
+    index_exclusion: DiagnosisGroup = ()
+    requires_complete_follow_up: bool = True
+    requires_known_outcome: bool = True
     pairing: str = "after_discharge_home"
 
 
@@ -46,10 +50,19 @@ def followed_up(window_hours: int, data_through: datetime) -> pl.Expr:
     return ended | died_later | died_here
 
 
+def _waited_for(measure: Measure, data_through: datetime) -> pl.Expr:
+    """Whether a visit was watched for as long as the measure asks."""
+    is_followed = followed_up(measure.window_hours, data_through)
+    return is_followed | pl.lit(not measure.requires_complete_follow_up)
+
+
 def _in_group(visit: str, group: DiagnosisGroup | None) -> pl.Expr:
-    """Whether the main diagnosis of the index visit, or of the return, is in a group."""
-    if group is None:
-        return pl.lit(True)
+    """Whether the main diagnosis of the index visit, or of the return, is in a group.
+
+    Every diagnosis is in None, and none is in an empty group.
+    """
+    if not group:
+        return pl.lit(group is None)
     code = pl.col(f"{visit}_diagnosis_code")
     counts = [
         code.str.starts_with(prefix).fill_null(False) & _at_most(visit, maximum)
@@ -77,18 +90,24 @@ def flagged(pairs: pl.DataFrame, measure: Measure, data_through: datetime) -> pl
         counts &= pl.col("return_outcome_code").eq_missing(measure.return_outcome)
     if measure.requires_admission:
         counts &= pl.col("is_return_admitted").fill_null(False)
+    counts &= ~_in_group("return", measure.return_exclusion)
     if measure.requires_same_hospital:
         counts &= pl.col("return_hospital_key").eq_missing(pl.col("hospital_key"))
     return (
         pairs.with_columns(
-            is_followed_up=followed_up(measure.window_hours, data_through),
+            is_followed_up=_waited_for(measure, data_through),
             # A return still open may yet turn out to be one that does not count.
-            is_outcome_known=~(in_window & pl.col("return_outcome_code").eq_missing("unknown")),
+            is_outcome_known=~(
+                in_window
+                & pl.col("return_outcome_code").eq_missing("unknown")
+                & pl.lit(measure.requires_known_outcome)
+            ),
         )
         .with_columns(
             is_index=pl.col("is_followed_up")
             & pl.col("is_outcome_known")
             & _in_group("index", measure.index_group)
+            & ~_in_group("index", measure.index_exclusion)
         )
         .with_columns(is_numerator=pl.col("is_index") & counts)
     )
@@ -122,10 +141,7 @@ def monthly_counts(
             pl.col("is_index").sum().cast(pl.Int64).alias("index_visits_count"),
         )
         seen = result.legs.group_by(cell).agg(
-            followed_up(measure.window_hours, data_through)
-            .sum()
-            .cast(pl.Int64)
-            .alias("all_visits_count")
+            _waited_for(measure, data_through).sum().cast(pl.Int64).alias("all_visits_count")
         )
         both = seen.join(counted, on=cell, how="left").with_columns(
             pl.lit(measure.code).alias("measure_code"),

@@ -1,6 +1,6 @@
 -- One row per hospital, month with ED visits and measure, zeros included.
 --
--- Both denominators follow the follow-up rule of the numerator. is_suppressed says that the
+-- Both denominators follow the measure's follow-up rule, as its numerator does. is_suppressed says that the
 -- network's version must hide it: a count, or a difference of two, lies between 1 and 10.
 with measured_returns as (
     select * from {{ ref('fct_ed_measured_returns') }}
@@ -25,22 +25,33 @@ snapshots as (
 
 -- Many measures have one window: each is counted once.
 windows as (
-    select distinct window_seconds from measures
+    select distinct
+        window_seconds,
+        requires_complete_follow_up
+    from measures
 ),
 
 window_counts as (
     select
         visits.hospital_key,
         windows.window_seconds,
+        windows.requires_complete_follow_up,
         visits.arrived_month_on as month_on,
         count(
             case
-                when coalesce(visits.follow_up_seconds >= windows.window_seconds, true) then 1
+                when
+                    coalesce(visits.follow_up_seconds >= windows.window_seconds, true)
+                    or not windows.requires_complete_follow_up
+                    then 1
             end
         ) as all_visits_count
     from visits
     cross join windows
-    group by visits.hospital_key, windows.window_seconds, visits.arrived_month_on
+    group by
+        visits.hospital_key,
+        windows.window_seconds,
+        windows.requires_complete_follow_up,
+        visits.arrived_month_on
 ),
 
 visit_counts as (
@@ -50,7 +61,10 @@ visit_counts as (
         window_counts.month_on,
         window_counts.all_visits_count
     from window_counts
-    inner join measures on window_counts.window_seconds = measures.window_seconds
+    inner join measures
+        on
+            window_counts.window_seconds = measures.window_seconds
+            and window_counts.requires_complete_follow_up = measures.requires_complete_follow_up
 ),
 
 index_counts as (

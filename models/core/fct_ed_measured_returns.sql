@@ -2,20 +2,12 @@
 -- and a known outcome, where the measure asks for them.
 --
 -- A measure is a predicate over pairs, an index visit and what followed it: a new row of
--- ed_return_measures is a new measure. Each pairing has a pair table of its own; here they stand
--- under one another. A view: at full size it has millions of rows that only counts are made of.
+-- ed_return_measures is a new measure. A view: at full size it has millions of rows that only
+-- counts are made of.
 {{ config(materialized='view') }}
 
-with returns as (
-    select * from {{ ref('fct_ed_returns') }}
-),
-
-direct_admissions as (
-    select * from {{ ref('fct_ed_direct_admissions') }}
-),
-
-reattendances as (
-    select * from {{ ref('fct_ed_reattendances') }}
+with pairs as (
+    select * from {{ ref('int_ed_index_visits__paired') }}
 ),
 
 measures as (
@@ -34,63 +26,6 @@ diagnosis_groups as (
         max(maximum_age_years) as maximum_age_years
     from {{ ref('dim_diagnosis_groups') }}
     group by group_code, diagnosis_code
-),
-
--- The name of the pairing is a constant of each part: who asks for one of them reads that alone.
-pairs as (
-    select
-        'after_discharge_home' as pairing_code,
-        index_visit_key,
-        return_visit_key,
-        hospital_key,
-        return_hospital_key,
-        index_diagnosis_code,
-        return_diagnosis_code,
-        return_outcome_code,
-        index_age_years,
-        return_age_years,
-        elapsed_seconds,
-        follow_up_seconds,
-        is_return_admitted,
-        index_month_on
-    from returns
-    union all
-    select
-        'direct_admission' as pairing_code,
-        returns.index_visit_key,
-        cast(null as string) as return_visit_key,
-        returns.hospital_key,
-        direct_admissions.admission_hospital_key as return_hospital_key,
-        returns.index_diagnosis_code,
-        direct_admissions.admission_diagnosis_code as return_diagnosis_code,
-        case
-            when direct_admissions.encounter_key is not null then 'admitted'
-        end as return_outcome_code,
-        returns.index_age_years,
-        direct_admissions.admission_age_years as return_age_years,
-        direct_admissions.elapsed_seconds,
-        returns.follow_up_seconds,
-        direct_admissions.encounter_key is not null as is_return_admitted,
-        returns.index_month_on
-    from returns
-    left join direct_admissions on returns.index_visit_key = direct_admissions.index_visit_key
-    union all
-    select
-        'after_attendance' as pairing_code,
-        index_visit_key,
-        return_visit_key,
-        hospital_key,
-        hospital_key as return_hospital_key,
-        index_diagnosis_code,
-        return_diagnosis_code,
-        return_outcome_code,
-        index_age_years,
-        return_age_years,
-        elapsed_seconds,
-        follow_up_seconds,
-        is_return_admitted,
-        index_month_on
-    from reattendances
 ),
 
 final as (

@@ -13,6 +13,15 @@ headline as (
     where is_headline
 ),
 
+-- Few index visits have a return: these alone are looked up.
+returned as (
+    select
+        pairs.stay_key as index_stay_key,
+        stays.*
+    from pairs
+    inner join stays on pairs.return_stay_key = stays.stay_key
+),
+
 joined as (
     select
         index_stays.index_visit_key,
@@ -39,10 +48,10 @@ joined as (
         index_stays.index_departed_at,
         return_stays.started_at as return_arrived_at,
         headline.window_seconds
-    from pairs
+    from stays as index_stays
     cross join headline
-    inner join stays as index_stays on pairs.stay_key = index_stays.stay_key
-    left join stays as return_stays on pairs.return_stay_key = return_stays.stay_key
+    left join returned as return_stays on index_stays.stay_key = return_stays.index_stay_key
+    where index_stays.is_index
 ),
 
 judged as (

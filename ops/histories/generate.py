@@ -103,9 +103,11 @@ def _rows_yaml(rows: list[Row]) -> list[str]:
     if not rows:
         return ["rows: []"]
     text = io.StringIO()
+    # Rows about different things need not name the same columns.
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0])
-    writer.writerows([_text(value) for value in row.values()] for row in rows)
+    writer.writerow(columns)
+    writer.writerows([_text(row.get(name)) for name in columns] for row in rows)
     return ["format: csv", "rows: |", *("  " + line for line in text.getvalue().splitlines())]
 
 

@@ -26,12 +26,10 @@ def measure_tests(histories: list[MeasureHistory]) -> list[UnitTest]:
 
 def _judged_test(history: MeasureHistory, groups: list[Row]) -> UnitTest:
     given = {
-        "fct_ed_returns": [_pair(history, answer) for answer in history.answers],
-        "fct_ed_direct_admissions": [
-            _admission(history, answer) for answer in history.answers if answer.admission
-        ],
-        "fct_ed_reattendances": [
-            _attendance(history, attendance) for attendance in history.attendances
+        "int_ed_index_visits__paired": [
+            *(_pair(history, answer) for answer in history.answers),
+            *(_admission(history, answer) for answer in history.answers),
+            *(_attendance(history, attendance) for attendance in history.attendances),
         ],
         "ed_return_measures": seed_rows("ed_return_measures"),
         "dim_diagnosis_groups": groups,
@@ -135,9 +133,10 @@ def _test(
 
 
 def _pair(history: MeasureHistory, answer: Answer) -> Row:
-    """A row of fct_ed_returns, as far as measures look at it."""
+    """An index visit and its return, as far as measures look at them."""
     visit = answer.index_visit
     return {
+        "pairing_code": "after_discharge_home",
         "index_visit_key": visit.key,
         "return_visit_key": answer.returned,
         "hospital_key": visit.hospital,
@@ -154,23 +153,28 @@ def _pair(history: MeasureHistory, answer: Answer) -> Row:
 
 
 def _admission(history: MeasureHistory, answer: Answer) -> Row:
-    """A row of fct_ed_direct_admissions, as far as measures look at it."""
-    return {
-        "index_visit_key": answer.index_visit.key,
-        "encounter_key": answer.admission,
-        "hospital_key": answer.index_visit.hospital,
-        "admission_hospital_key": history.hospital_of(answer.admission),
+    """An index visit and its direct admission, as far as measures look at them."""
+    return _pair(history, answer) | {
+        "pairing_code": "direct_admission",
+        "return_visit_key": None,
+        "return_hospital_key": history.hospital_of(answer.admission),
+        "return_diagnosis_code": None,
+        "return_outcome_code": "admitted" if answer.admission else None,
+        "return_age_years": None,
         "elapsed_seconds": answer.admitted_after_seconds,
+        "is_return_admitted": answer.admission is not None,
     }
 
 
 def _attendance(history: MeasureHistory, attendance: Attendance) -> Row:
-    """A row of fct_ed_reattendances, as far as measures look at it."""
+    """An attendance and the next one, as far as measures look at them."""
     visit = attendance.visit
     return {
+        "pairing_code": "after_attendance",
         "index_visit_key": visit.key,
         "return_visit_key": attendance.next_visit,
         "hospital_key": visit.hospital,
+        "return_hospital_key": visit.hospital,
         "return_outcome_code": attendance.next_outcome,
         "elapsed_seconds": attendance.elapsed_seconds,
         "follow_up_seconds": None

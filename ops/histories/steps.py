@@ -34,7 +34,12 @@ def departures(history: History) -> list[Row]:
 def registrations_in_legs(history: History) -> list[Row]:
     """Rows of int_ed_visits__legs."""
     return [
-        {**row, "leg_key": visit.leg, "leaving_rank": visit.leaving_rank}
+        {
+            **row,
+            "leg_key": visit.leg,
+            "leaving_rank": visit.leaving_rank,
+            "is_joined": len(history.leg(visit.leg)) > 1,
+        }
         for row, visit in zip(departures(history), history.visits, strict=True)
     ]
 

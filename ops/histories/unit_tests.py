@@ -101,7 +101,8 @@ def legs_test(history: History) -> UnitTest | None:
         for later in history.visits
     )
     given = {"int_ed_visits__departures": departures(history)}
-    expect = pick(registrations_in_legs(history), "ed_visit_key", "leg_key", "leaving_rank")
+    columns = ("ed_visit_key", "leg_key", "leaving_rank", "is_joined")
+    expect = pick(registrations_in_legs(history), *columns)
     return _test(history, "int_ed_visits__legs", given, expect, near)
 
 
@@ -192,9 +193,9 @@ def measured_test(history: History) -> UnitTest | None:
     rows = index_visits(history)
     telling = any(row["return_visit_key"] for row in rows) or _ends_early(history)
     given: dict[str, list[Row]] = {
-        "fct_ed_returns": rows,
-        "fct_ed_direct_admissions": [],
-        "fct_ed_reattendances": [],
+        "int_ed_index_visits__paired": [
+            {"pairing_code": "after_discharge_home", **row} for row in rows
+        ],
         "ed_return_measures": _headline(),
         "dim_diagnosis_groups": [],
     }

@@ -10,7 +10,25 @@ dispositions as (
     select * from {{ ref('ed_disposition_rules') }}
 ),
 
+-- Most legs are one registration, and nothing of it need be chosen.
 legs as (
+    select
+        leg_key,
+        person_key,
+        hospital_key,
+        lone_key,
+        ed_visit_key as last_visit_key,
+        complaint_code,
+        disposition_code,
+        main_diagnosis_code,
+        is_planned,
+        is_departure_known,
+        arrived_on,
+        arrived_at,
+        effective_departed_at as departed_at
+    from registrations
+    where not is_joined
+    union all
     select
         leg_key,
         min(person_key) as person_key,
@@ -29,6 +47,7 @@ legs as (
         min(arrived_at) as arrived_at,
         max(effective_departed_at) as departed_at
     from registrations
+    where is_joined
     group by leg_key
 ),
 

@@ -9,7 +9,33 @@ discharge_diagnoses as (
     select * from {{ ref('int_ed_stays__discharge_diagnoses') }}
 ),
 
+-- Most stays are one leg, and nothing of it need be chosen.
 stays as (
+    select
+        stay_key,
+        person_key,
+        hospital_key,
+        hospital_key as last_hospital_key,
+        last_visit_key as index_visit_key,
+        complaint_code as index_complaint_code,
+        main_diagnosis_code as index_diagnosis_code,
+        disposition_code as last_disposition_code,
+        main_diagnosis_code as ed_diagnosis_code,
+        age_years,
+        age_years as index_age_years,
+        follow_up_seconds,
+        is_stay_planned as is_planned,
+        is_admission as is_admitted,
+        can_be_index,
+        can_be_return,
+        is_departure_known,
+        arrived_month_on as index_month_on,
+        arrived_at as started_at,
+        arrived_at as index_arrived_at,
+        departed_at as index_departed_at
+    from legs
+    where stay_key = leg_key and is_last_leg
+    union all
     select
         stay_key,
         min(person_key) as person_key,
@@ -36,6 +62,7 @@ stays as (
         min(case when is_last_leg then arrived_at end) as index_arrived_at,
         min(case when is_last_leg then departed_at end) as index_departed_at
     from legs
+    where stay_key <> leg_key or not is_last_leg
     group by stay_key
 ),
 

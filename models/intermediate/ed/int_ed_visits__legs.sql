@@ -64,6 +64,7 @@ final as (
         placed.disposition_code,
         placed.main_diagnosis_code,
         coalesce(cast(ranked.leaving_rank as int), 1) as leaving_rank,
+        ranked.ed_visit_key is not null as is_joined,
         placed.is_planned,
         placed.is_departure_known,
         placed.is_departure_imputed,

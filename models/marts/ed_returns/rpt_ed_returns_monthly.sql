@@ -1,7 +1,7 @@
 -- One row per hospital, month with ED visits and measure, zeros included.
 --
--- Both denominators follow the measure's follow-up rule, as its numerator does. is_suppressed says that the
--- network's version must hide it: a count, or a difference of two, lies between 1 and 10.
+-- Both denominators follow the measure's follow-up rule, as its numerator does. is_suppressed says
+-- that the network's version must hide it: a count, or a difference of two, lies between 1 and 10.
 with measured_returns as (
     select * from {{ ref('fct_ed_measured_returns') }}
 ),

@@ -1,7 +1,8 @@
--- Fails where a measure that pairs anything but returns to an ED, that leaves out diagnoses, or that
--- does not wait for follow-up or outcome, is the headline or is shown of the network. The protection
--- of published figures knows relations between the other measures only, and the steps of attrition
--- are theirs. Nor are visits reviewed that are no pair of two visits to an ED.
+-- Fails where a measure that pairs anything but returns to an ED, that leaves out diagnoses,
+-- or that does not wait for follow-up or outcome, is the headline or is shown of the network.
+-- The protection of published figures knows relations between the other measures only, and the
+-- steps of attrition are theirs. Nor are visits reviewed that are no pair of two visits to an
+-- ED.
 with measures as (
     select
         *,

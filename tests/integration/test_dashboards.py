@@ -162,6 +162,30 @@ def test_numerator_and_both_denominators_are_named() -> None:
     assert "Any return within 72 h, counted from departure." in definitions
 
 
+def test_a_measure_says_what_it_leaves_out_and_whether_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = publish_small(tmp_path)
+    monkeypatch.setenv("SCUTARI_HOME", str(tmp_path))
+    usual = words(choose(run("ed_returns"), "Measure", ANY_RETURN))
+    assert "of a known person, with a known outcome." in usual
+    assert "All three hold only visits followed for the whole window." in usual
+    assert "Left out" not in usual
+    assert "Not counted" not in usual
+    with duckdb.connect(str(settings.warehouse)) as con:
+        con.execute(
+            "update published.measures set requires_complete_follow_up = false, "
+            "requires_known_outcome = false, index_exclusion_group_code = 'dialysis', "
+            f"return_exclusion_group_code = 'suture' where measure_code = '{ANY_RETURN}'"
+        )
+    write_record(tmp_path)
+    publish(settings)
+    said = words(choose(run("ed_returns"), "Measure", ANY_RETURN))
+    assert "of a known person. Left out: those with a main diagnosis of the group dialysis." in said
+    assert "Not counted: returns with a main diagnosis of the group suture." in said
+    assert "All three hold every visit, followed for the whole window or not" in said
+
+
 def test_changing_the_view_does_not_show_the_cached_rows_of_another(settings: Settings) -> None:
     views = find_views(settings)
     own = queries.xmr_series(views["mill_valley"], HEADLINE, "all_visits")

@@ -13,6 +13,14 @@ from governance.settings import PROJECT_ROOT
 ROWS = 3_000_000
 REPETITIONS = 5
 DSN = "SCUTARI_BENCHMARK_DSN"
+# What no program that reads into Arrow can be faster than.
+_DRIVER_ALONE = """
+import os, sys
+from adbc_driver_postgresql import dbapi
+with dbapi.connect(os.environ[sys.argv[1]]) as connection, connection.cursor() as cursor:
+    cursor.execute(sys.argv[2])
+    print(sum(batch.num_rows for batch in cursor.fetch_record_batch()))
+"""
 
 
 def main(home: Path, rows: int | None) -> list[str]:
@@ -29,14 +37,17 @@ def main(home: Path, rows: int | None) -> list[str]:
         postgres.plant_visits(server, rows)
         table = load_contracts(PROJECT_ROOT)["ehr"].tables["ed_visits"]
         columns = ", ".join(column.name for column in table.read_columns)
-        copy = f"copy (select {columns} from ed_visits) to stdout (format binary)"
+        query = f"select {columns} from ed_visits"
+        copy = f"copy ({query}) to stdout (format binary)"
+        driver = [sys.executable, "-c", _DRIVER_ALONE, DSN, query]
         floor = ["sh", "-c", '"$0" "$1" -c "$2" > /dev/null', server.psql, server.dsn, copy]
         snapshot = [sys.executable, "-m", "benchmarks.phases", home / "night"]
         measure.run(floor)
-        floors = []
+        floors, drivers = [], []
         runs: dict[str, list[measure.Run]] = {"": [], "--unordered": [], "--bare": []}
         for _ in range(REPETITIONS):
             floors.append(measure.run(floor))
+            drivers.append(measure.run(driver, {DSN: server.dsn}))
             for option, found in runs.items():
                 _begin_night(home)
                 found.append(measure.run([*snapshot, option], {DSN: server.dsn}))
@@ -44,12 +55,15 @@ def main(home: Path, rows: int | None) -> list[str]:
         spent = measure.run([*snapshot, "--phases"], {DSN: server.dsn})
     snapshots, unordered, bares = runs.values()
     ratio = measure.ratio([one.wall for one in snapshots], [one.wall for one in floors])
-    ours, theirs = measure.middle(snapshots), measure.middle(floors)
+    driver_ratio = measure.ratio([one.wall for one in drivers], [one.wall for one in floors])
+    ours, theirs, alone = (measure.middle(of) for of in (snapshots, floors, drivers))
     peak = max(one.peak_mb for one in snapshots)
     return [
         f"{rows:,} rows, {len(table.read_columns)} columns read, "
         f"{len(table.lake_columns)} written, {REPETITIONS} runs of each in turn",
         f"psql COPY (binary) > /dev/null: {theirs.wall:.2f} s",
+        f"the driver alone, into nothing: {alone.wall:.2f} s (CPU {alone.cpu:.2f} s); "
+        f"ratio {driver_ratio}",
         f"snapshot, whole process:        {ours.wall:.2f} s (CPU {ours.cpu:.2f} s), "
         f"peak {peak:.0f} MB; ratio {ratio}",
         f"without tokens, code checks and the tokens' order: {measure.middle(bares).wall:.2f} s",

@@ -15,7 +15,7 @@ from ops.publication.definitions import definition_changes
 DENOMINATORS = {"all_visits": "ED visits", "index_visits": "index visits"}
 DENOMINATOR_TEXTS = {
     "all_visits": "ED visits (all, every leg of a transfer)",
-    "index_visits": "Index visits (sent home, outcome known)",
+    "index_visits": "Index visits (as the measure defines them)",
 }
 POSITIONS = {
     "within": "within both limits",

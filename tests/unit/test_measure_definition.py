@@ -34,6 +34,15 @@ def test_published_measures_are_what_they_were(measure_code: str) -> None:
     assert definition(measure_code) == PUBLISHED[measure_code]
 
 
-def test_another_pairing_is_another_definition() -> None:
-    paired = definition("ed_return_72h_admitted", "'direct_admission' as pairing_code")
-    assert paired != PUBLISHED["ed_return_72h_admitted"]
+@pytest.mark.parametrize(
+    "change",
+    [
+        "'direct_admission' as pairing_code",
+        "'sentinel' as return_exclusion_group_code",
+        "'sentinel' as index_exclusion_group_code",
+        "false as requires_complete_follow_up",
+        "false as requires_known_outcome",
+    ],
+)
+def test_a_rule_that_earlier_versions_did_not_know_makes_another_definition(change: str) -> None:
+    assert definition("ed_return_72h_admitted", change) != PUBLISHED["ed_return_72h_admitted"]

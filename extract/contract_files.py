@@ -24,6 +24,8 @@ from extract.contracts import (
 from governance.errors import ContractError
 
 _NULL = "tag:yaml.org,2002:null"
+# The same in C, where PyYAML was built with it: a tenth of the time.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _META_KEYS = frozenset(
     {
         "privacy",
@@ -85,7 +87,7 @@ class _Reader:
     def read_file(self, path: Path) -> None:
         self._path = str(path.relative_to(self.root))
         try:
-            document = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            document = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             self.faults.append(f"{self._path}:{line}: the file is not YAML: {error.problem}.")

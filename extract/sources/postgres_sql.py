@@ -23,6 +23,8 @@ _FIRST, _END = "0001-01-01", "10000-01-01"
 _LOCAL_FIRST, _LOCAL_END = "0001-01-03", "9999-12-30"
 _PERIOD = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 _MONTHS = 12
+# No column of a contract has such a name.
+_MONTH = '"month of the row"'
 
 
 def quoted(name: str) -> str:
@@ -110,19 +112,29 @@ def profile_query(
         counted: the columns in which nulls are counted.
     """
     key = _value(table.key)
-    month = _month(table, types)
-    period = f"coalesce(to_char({month}, 'YYYY-MM'), '{NO_PERIOD}')" if month else None
-    parts = [period or f"'{WHOLE_TABLE}'", "count(*)", f"min({key})", f"max({key})"]
+    summed = [column for column in table.lake_columns if column.is_summed]
+    parts = ["count(*)", f"min({key})", f"max({key})"]
     parts += [f"count(*) - count({quoted(column.name)})" for column in counted]
-    parts += [_sum(c, types) for c in table.lake_columns if c.is_summed]
+    parts += [_sum(column, types) for column in summed]
     if table.cursor is not None:
         cursor = quoted(table.cursor)
         parts += [f"min({cursor})::text", f"max({cursor})::text"]
         # Bound to its key, so that two rows that exchange their cursors are a change, too.
         hashed = f"timestamp_hash_extended({cursor}::timestamp, {_seed(table.key)})"
         parts.append(f"count({cursor})::text || '|' || coalesce(sum({hashed}), 0)::text")
-    grouping = f" group by {month}" if month else ""
-    return f"select {', '.join(parts)} from {name}{grouping} order by 1"
+    month = _month(table, types)
+    if month is None:
+        return f"select '{WHOLE_TABLE}', {', '.join(parts)} from {name}"
+    asked = {table.primary_key, table.cursor} | {column.name for column in (*counted, *summed)}
+    columns = ", ".join(quoted(c.name) for c in table.read_columns if c.name in asked)
+    rows = f"select {columns}, {month} as {_MONTH} from {name}"
+    # The planner takes a table's months for as many as its instants, and would sort all rows on
+    # disk to group them. Of the months of a union it knows nothing and expects few: it groups the
+    # rows as they come, on every processor that it may use.
+    return (
+        f"select coalesce(to_char({_MONTH}, 'YYYY-MM'), '{NO_PERIOD}'), {', '.join(parts)}"
+        f" from ({rows} union all {rows} where false) as dated group by {_MONTH} order by 1"
+    )
 
 
 def partition_profile(

@@ -32,7 +32,7 @@ def main(home: Path, rows: int | None) -> list[str]:
         measure.write_settings(home / "first", body)
         # What every night finds: an installation that has a snapshot, here an empty one.
         first = measure.run(
-            [sys.executable, "-m", "benchmarks.phases", home / "first"], {DSN: server.dsn}
+            [sys.executable, "-m", "benchmarks.phases", str(home / "first")], {DSN: server.dsn}
         )
         postgres.plant_visits(server, rows)
         table = load_contracts(PROJECT_ROOT)["ehr"].tables["ed_visits"]
@@ -40,8 +40,8 @@ def main(home: Path, rows: int | None) -> list[str]:
         query = f"select {columns} from ed_visits"
         copy = f"copy ({query}) to stdout (format binary)"
         driver = [sys.executable, "-c", _DRIVER_ALONE, DSN, query]
-        floor = ["sh", "-c", '"$0" "$1" -c "$2" > /dev/null', server.psql, server.dsn, copy]
-        snapshot = [sys.executable, "-m", "benchmarks.phases", home / "night"]
+        floor = ["sh", "-c", '"$0" "$1" -c "$2" > /dev/null', str(server.psql), server.dsn, copy]
+        snapshot = [sys.executable, "-m", "benchmarks.phases", str(home / "night")]
         measure.run(floor)
         floors, drivers = [], []
         runs: dict[str, list[measure.Run]] = {"": [], "--unordered": [], "--bare": []}

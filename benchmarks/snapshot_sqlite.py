@@ -68,8 +68,8 @@ def main(home: Path, rows: int | None) -> list[str]:
     plant_visits(path, rows)
     table = load_contracts(PROJECT_ROOT)["ehr"].tables["ed_visits"]
     names = ", ".join(column.name for column in table.read_columns)
-    floor = [sys.executable, "-c", _FLOOR, path, f"select {names} from ed_visits"]
-    snapshot = [sys.executable, "-m", "benchmarks.phases", home / "in", "--full"]
+    floor = [sys.executable, "-c", _FLOOR, str(path), f"select {names} from ed_visits"]
+    snapshot = [sys.executable, "-m", "benchmarks.phases", str(home / "in"), "--full"]
     floors, snapshots = [], []
     for _ in range(REPETITIONS):
         floors.append(measure.run(floor))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from extract.reference import reference_table
 from governance.settings import Settings, load_settings
 from tests.helpers import pipeline, postgres
 from tests.helpers.dbt import parse_project
+from tests.helpers.once import made_once
 from tests.helpers.reviews import review_at_random
 
 # Enough that every wart of the network occurs and cells above and below 11 stand side by side.
@@ -56,7 +54,7 @@ def demo_home(tmp_path_factory: pytest.TempPathFactory, parsed_project: None) ->
     Read it, never change it: every integration and browser test shares it. Under pytest-xdist the
     first worker makes it and the others wait.
     """
-    return _made_once(tmp_path_factory, "demo-home", _make_demo)
+    return made_once(tmp_path_factory, "demo-home", _make_demo)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +82,7 @@ def parsed_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     dbt looks for itself whether the files, the target and the variables are still the same.
     """
-    made = _made_once(tmp_path_factory, "parsed-project", parse_project)
+    made = made_once(tmp_path_factory, "parsed-project", parse_project)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_PARTIAL_PARSE_FILE_PATH", str(made / "partial_parse.msgpack"))
         yield
@@ -110,27 +108,4 @@ def code_lists() -> Iterator[None]:
     """Reading ICD-10-CM takes longer than a whole snapshot of a few rows: read it once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot, "reference_table_apart", cache(reference_table))
-        yield
-
-
-def _made_once(
-    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
-) -> Path:
-    """A directory that the first worker fills and the others wait for."""
-    is_worker = "PYTEST_XDIST_WORKER" in os.environ
-    base = tmp_path_factory.getbasetemp()
-    home = (base.parent if is_worker else base) / name
-    with _locked(home.with_suffix(".lock")):
-        done = home / ".complete"
-        if not done.exists():
-            home.mkdir(exist_ok=True)
-            make(home)
-            done.touch()
-    return home
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -340,6 +340,7 @@ def test_the_command_says_what_it_looked_at(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(privacy_page, "load_project", lambda **_: project)
+    monkeypatch.setattr(privacy_page, "other_profiles", list)
     result = CliRunner().invoke(cli.main, ["privacy", "check"])
     assert result.exit_code == 0, result.output
     assert re.search(r"\d+ models followed; \d+ columns of \d+ tables", result.stdout)
@@ -350,8 +351,16 @@ def test_the_command_prints_the_path_of_a_leak(
 ) -> None:
     leak = LEAKS[0]
     changed_project = with_models(project, {leak.name: leak.sql})
-    monkeypatch.setattr(privacy_page, "load_project", lambda **_: changed_project)
+    asked: list[str] = []
+
+    def load(profile: str = "open") -> Project:
+        asked.append(profile)
+        return changed_project if profile == "limited" else project
+
+    monkeypatch.setattr(privacy_page, "load_project", load)
+    monkeypatch.setattr(privacy_page, "other_profiles", lambda: ["limited"])
     result = CliRunner().invoke(cli.main, ["privacy", "check"])
     assert result.exit_code == 1
     assert leak.path in result.stderr
     assert "defect" not in result.stderr
+    assert asked == ["open", "limited"], "a leak under another profile alone is one, too"

@@ -2,6 +2,7 @@
 
 Statements are the same for both, with ``?`` for a value. What differs is how a hospital's tables
 are kept apart, how a write is locked and how the database refuses: see ``sqlite``, ``postgres``.
+PostgreSQL's driver takes longer to load than most commands run: only who asks for it loads it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from chart_audit import postgres, sqlite
+from chart_audit import sqlite
 from governance.settings import Settings
 
 Row = tuple[Any, ...]
@@ -59,6 +60,8 @@ def open_database(settings: Settings, hospital: str) -> AbstractContextManager[D
     """
     if settings.review_database is None:
         return sqlite.opened(settings, hospital)
+    from chart_audit import postgres  # noqa: PLC0415
+
     return postgres.opened(settings, settings.review_database, hospital)
 
 
@@ -71,6 +74,8 @@ def hospitals(settings: Settings) -> list[str]:
     """
     if settings.review_database is None:
         return sqlite.hospitals(settings)
+    from chart_audit import postgres  # noqa: PLC0415
+
     return postgres.hospitals(settings, settings.review_database)
 
 
@@ -83,5 +88,7 @@ def forget(settings: Settings) -> None:
     """
     if settings.review_database is None:
         sqlite.forget(settings)
-    else:
-        postgres.forget(settings, settings.review_database)
+        return
+    from chart_audit import postgres  # noqa: PLC0415
+
+    postgres.forget(settings, settings.review_database)

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from chart_audit.hand_over import hand_over
-from chart_audit.move import move_reviews
 from ops.cli.zones import opened_settings
 from ops.publication.worklist import export_worklist
 
@@ -51,5 +50,7 @@ def add_worklist(main: click.Group, home_option: Callable[..., Any]) -> None:
     @home_option
     def move(home: Path | None) -> None:
         """Move the reviews from their files into the PostgreSQL that the settings name."""
+        from chart_audit.move import move_reviews  # noqa: PLC0415
+
         moved = move_reviews(opened_settings(home))
         click.echo(f"moved: the reviews of {len(moved)} hospitals")
